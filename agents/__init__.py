@@ -1,0 +1,1 @@
+"""Undertow's participants: one module per kind of behaviour."""

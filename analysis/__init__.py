@@ -1,0 +1,1 @@
+"""Undertow's analysis: reads recorded runs and explains them."""

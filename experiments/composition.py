@@ -1,0 +1,142 @@
+"""The composition root: from a scenario and a seed to a world, and the Mesa model around it."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from experiments.kinds import mechanisms, populations, shock_kinds
+from experiments.scenario import Scenario
+from sim.agenda import SHOCK_RANK
+from sim.errors import InputError
+from sim.exchange import ExchangeConfig
+from sim.fee_market import EIP1559, FEE_MARKETS
+from sim.model import Model
+from sim.reference.candles import Candles
+from sim.reference.impact import make_impact, make_venue_terms
+from sim.reference.paths import make_paths
+from sim.units import ticks
+from sim.world import ChainPlan, PopulationPlan, TokenPlan, VenuePlan, World, WorldPlan
+
+EXCHANGE = "exchange"  # name of the reference market as a chain and as a venue
+
+
+def build(
+    scenario: Scenario, seed: int = 1, candles: dict[str, Candles] | None = None
+) -> Model:
+    """Return the model of a scenario: a `mesa.Model` at time 0.
+
+    Parameters
+    ----------
+    scenario : from `load_scenario`
+    seed : whole number from 0 to 2**63 - 1; the same seed gives the same run, to the last bit
+    candles : candles of replayed assets that are in memory already
+
+    Raises
+    ------
+    InputError
+        The seed is out of range, or a part of the scenario cannot be built; says which.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
+        raise InputError(f"seed ({seed}) must be a whole number from 0 to {2**63 - 1}")
+    world = World(plan_of(scenario, seed, candles))
+    model = Model(world)
+    _add_populations(model, world)
+    _schedule_shocks(world, scenario)
+    return model
+
+
+def plan_of(
+    scenario: Scenario, seed: int, candles: dict[str, Candles] | None = None
+) -> WorldPlan:
+    """Return the plan of a scenario's world, prices drawn."""
+    configs = {name: asset.price for name, asset in scenario.assets.items()}
+    paths = make_paths(
+        configs,
+        scenario.horizon,
+        scenario.price_step_seconds,
+        seed,
+        scenario.correlations,
+        candles,
+    )
+    chains = [_chain_plan(name, chain) for name, chain in scenario.chains.items()]
+    venues = [_venue_plan(name, venue) for name, venue in scenario.venues.items()]
+    if scenario.reference_market is not None:
+        interval = scenario.reference_market.interval_seconds
+        chains.append(ChainPlan(EXCHANGE, interval, False, 1 << 60, EIP1559, 0.0, 0.0, ""))
+        config = ExchangeConfig(kind="reference_market", chain=EXCHANGE)
+        venues.append(
+            VenuePlan(EXCHANGE, mechanisms()["reference_market"], EXCHANGE, (), config)
+        )
+    steps = scenario.step_seconds or max(
+        chain.blocks.interval_seconds for chain in scenario.chains.values()
+    )
+    return WorldPlan(
+        seed=seed,
+        horizon_seconds=scenario.horizon,
+        step_seconds=steps,
+        assets=tuple(scenario.assets),
+        paths=paths,
+        path_step_seconds=scenario.price_step_seconds,
+        chains=tuple(chains),
+        tokens=tuple(_token_plans(scenario)),
+        venues=tuple(venues),
+        populations=tuple(
+            _population_plan(name, people, scenario)
+            for name, people in scenario.populations.items()
+        ),
+        impact=make_impact([asset.impact for asset in scenario.assets.values()]),
+        terms=make_venue_terms([asset.terms for asset in scenario.assets.values()]),
+        mempool_capacity=scenario.mempool_capacity,
+        fill_capacity=max(65_536, 2 * scenario.mempool_capacity),
+    )
+
+
+def _chain_plan(name: str, chain: Any) -> ChainPlan:
+    return ChainPlan(
+        name=name,
+        interval_seconds=chain.blocks.interval_seconds,
+        is_random=chain.blocks.kind == "exponential",
+        gas_limit=chain.gas_limit,
+        fee_market=FEE_MARKETS[chain.fee_market.kind],
+        base_fee_gwei=chain.fee_market.base_fee_gwei,
+        base_fee_floor_gwei=chain.fee_market.floor_gwei,
+        native=chain.native,
+    )
+
+
+def _token_plans(scenario: Scenario) -> list[TokenPlan]:
+    plans = []
+    for name, chain in scenario.chains.items():
+        for token in chain.tokens:
+            if isinstance(token, str):
+                plans.append(TokenPlan(name, token, token))
+            else:
+                plans.append(TokenPlan(name, token.symbol, token.asset, token.scale))
+    return plans
+
+
+def _venue_plan(name: str, venue: Any) -> VenuePlan:
+    mechanism = mechanisms()[venue.kind]
+    return VenuePlan(name, mechanism, venue.chain, tuple(mechanism.nodes(venue)), venue)
+
+
+def _population_plan(name: str, people: Any, scenario: Scenario) -> PopulationPlan:
+    chain = getattr(people, "chain", None) or next(iter(scenario.chains))
+    return PopulationPlan(
+        name, populations()[people.kind], chain, getattr(people, "count", 1), people
+    )
+
+
+def _add_populations(model: Model, world: World) -> None:
+    for plan, site in zip(world.plan.populations, world.population_sites, strict=True):
+        if plan.kind.view is not None:
+            model.add_population(plan.name, plan.kind.view, site.rows, world.columns_of(site))
+
+
+def _schedule_shocks(world: World, scenario: Scenario) -> None:
+    kinds = shock_kinds()
+    for shock in scenario.shocks:
+        kind = kinds[shock.do.kind]
+        body = functools.partial(kind.apply, world, shock.do)
+        world.call_at(ticks(shock.at), SHOCK_RANK, body)

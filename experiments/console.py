@@ -1,0 +1,163 @@
+"""What the command line prints: progress, tables, paths. Results go to standard output."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from sim.kernel import is_compiled
+from sim.units import HOUR
+
+if TYPE_CHECKING:
+    from experiments.running import RunResult
+    from experiments.scenario import Scenario
+
+_PLAIN_EVERY = 10.0  # seconds between progress lines when not a terminal
+_WIDTH = 110  # of tables when not a terminal
+
+
+def _console(stderr: bool = False) -> Console:
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, width=None if stream.isatty() else _WIDTH, soft_wrap=False)
+
+
+def announce_compile() -> None:
+    """Say so when the engine has to be compiled first."""
+    if not is_compiled():
+        print(
+            "undertow: compiling the engine for this machine; once per version, under a minute …",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+@contextlib.contextmanager
+def show_progress(scenario: Scenario) -> Iterator[Callable[[Any, Any], None]]:
+    """Show simulated time, blocks and fills per second on standard error."""
+    console = _console(stderr=True)
+    if console.is_terminal:
+        with _bar(console, scenario) as update:
+            yield update
+    else:
+        yield _plain_lines(scenario)
+
+
+@contextlib.contextmanager
+def _bar(console: Console, scenario: Scenario) -> Iterator[Callable[[Any, Any], None]]:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[state]}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(scenario.name, total=scenario.horizon, state="")
+        started = last = time.perf_counter()
+
+        def update(model: Any, recorder: Any) -> None:
+            nonlocal last
+            now = time.perf_counter()
+            if now - last < 0.1:
+                return
+            last = now
+            bar.update(
+                task, completed=model.time, state=_state(model, recorder, scenario, now - started)
+            )
+
+        yield update
+
+
+def _plain_lines(scenario: Scenario) -> Callable[[Any, Any], None]:
+    started = last = time.perf_counter()
+
+    def update(model: Any, recorder: Any) -> None:
+        nonlocal last
+        now = time.perf_counter()
+        if now - last >= _PLAIN_EVERY:
+            last = now
+            print(
+                f"{scenario.name}: {_state(model, recorder, scenario, now - started)}",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    return update
+
+
+def _state(model: Any, recorder: Any, scenario: Scenario, elapsed: float) -> str:
+    blocks = int(model.world.box.chains["height"].sum())
+    return (
+        f"{model.time / HOUR:6.1f} of {scenario.horizon / HOUR:g} h  {blocks:,} blocks  "
+        f"{recorder.n_fills / max(elapsed, 1e-3):,.0f} fills/s"
+    )
+
+
+def print_run(result: RunResult) -> None:
+    """Print the summary of a run and the paths of what was written."""
+    from analysis.metrics import headline
+
+    manifest, work = result.manifest, result.manifest["work"]
+    name = manifest["scenario"]["name"]
+    table = Table(title=f"{name}, seed {manifest['seed']}", title_justify="left", box=None)
+    table.add_column("quantity", no_wrap=True)
+    table.add_column("value", justify="right", no_wrap=True)
+    table.add_column("unit", no_wrap=True)
+    for label, value, unit in headline(result.summary):
+        table.add_row(label, value, unit)
+    _console().print(table, markup=False, highlight=False)
+    n_blocks = sum(n for chain, n in work["blocks"].items() if chain != "exchange")
+    print(
+        f"\n{n_blocks:,} blocks, {work['orders']:,} orders, {work['fills']:,} fills "
+        f"in {manifest['wall_seconds']:.1f} s; content {manifest['content_hash'][:16]}"
+    )
+    if result.folder is not None:
+        print(f"records  {result.folder / 'records'}")
+        print(f"summary  {result.folder / 'summary.json'}")
+        for figure in result.figures:
+            print(f"figure   {figure}")
+
+
+def print_scenarios(scenarios: list[Scenario]) -> None:
+    """Print one line a scenario."""
+    table = Table(box=None)
+    for title in ("name", "length", "chains", "venues", "agents", "what it shows"):
+        table.add_column(title, overflow="fold")
+    for scenario in scenarios:
+        agents = sum(getattr(p, "count", 1) for p in scenario.populations.values())
+        table.add_row(
+            scenario.name,
+            f"{scenario.horizon / HOUR:g} h",
+            str(len(scenario.chains)),
+            str(len(scenario.venues)),
+            f"{agents:,}",
+            scenario.description,
+        )
+    _console().print(table, markup=False, highlight=False)
+
+
+def print_records(name: str | None) -> None:
+    """Print the declared record tables."""
+    from sim.records import TABLES
+    from sim.records import table as find
+
+    for declared in [find(name)] if name else TABLES.values():
+        table = Table(
+            title=f"{declared.name}: {declared.meaning}", title_justify="left", box=None
+        )
+        for title in ("column", "type", "unit", "meaning"):
+            table.add_column(title, overflow="fold")
+        for column in declared.columns:
+            table.add_row(*(part if part else "-" for part in _cells(column)))
+        _console().print(table, markup=False, highlight=False)
+        print()
+
+
+def _cells(column: Any) -> tuple[str, str, str, str]:
+    return column.name, column.kind, column.unit, column.meaning

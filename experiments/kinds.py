@@ -1,0 +1,55 @@
+"""The registry: which protocols, participants and shocks a scenario may name.
+
+A new kind is one module and one line here; a plug-in calls `register`.
+"""
+
+from __future__ import annotations
+
+from agents import arbitrageurs, noise_traders
+from sim import exchange, shocks
+from sim.amm import constant_product
+from sim.errors import InputError
+from sim.registry import Mechanism, PopulationKind, ShockKind
+
+_MECHANISMS: list[Mechanism] = [
+    exchange.MECHANISM,
+    constant_product.MECHANISM,
+]
+_POPULATIONS: list[PopulationKind] = [
+    noise_traders.KIND,
+    arbitrageurs.KIND,
+]
+_SHOCKS: list[ShockKind] = [*shocks.KINDS]
+
+
+def mechanisms() -> dict[str, Mechanism]:
+    """Return every kind of protocol by name."""
+    return {mechanism.kind: mechanism for mechanism in _MECHANISMS}
+
+
+def populations() -> dict[str, PopulationKind]:
+    """Return every kind of participant by name."""
+    return {population.kind: population for population in _POPULATIONS}
+
+
+def shock_kinds() -> dict[str, ShockKind]:
+    """Return every kind of shock by name: the general ones and those of the protocols."""
+    found = [*_SHOCKS, *(shock for mechanism in _MECHANISMS for shock in mechanism.shocks)]
+    return {shock.kind: shock for shock in found}
+
+
+def register(kind: Mechanism | PopulationKind) -> None:
+    """Add a protocol or participant of your own; scenarios may name it from then on.
+
+    Raises
+    ------
+    InputError
+        The name is taken.
+    """
+    known = [*mechanisms(), *populations()]
+    if kind.kind in known:
+        raise InputError(f"kind '{kind.kind}' exists already; give yours another name")
+    if isinstance(kind, Mechanism):
+        _MECHANISMS.append(kind)
+    else:
+        _POPULATIONS.append(kind)

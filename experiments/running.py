@@ -1,0 +1,227 @@
+"""A run: build, advance, record, summarize, draw; all or nothing in one folder.
+
+A run folder is written under a temporary name beside its place and renamed when it is whole, so that a
+reader never sees half a run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from experiments.composition import build
+from experiments.recording import Recorder
+from sim.errors import InputError, OutputError
+from sim.kernel import source_hash
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from experiments.scenario import Scenario
+    from sim.model import Model
+
+_LIBRARIES = ("undertow", "mesa", "numpy", "numba", "networkx", "pandas", "pyarrow", "pydantic")
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run produced.
+
+    Attributes
+    ----------
+    manifest : scenario as run, seed, versions, content hash, work done
+    summary : measured quantities by name
+    tables : record tables as data frames (empty when they were written to a folder)
+    folder : run folder, None when nothing was written
+    figures : pictures drawn
+    model : the model at the end of the run
+    """
+
+    manifest: dict[str, Any]
+    summary: dict[str, Any]
+    tables: dict[str, pd.DataFrame]
+    folder: Path | None
+    figures: tuple[Path, ...]
+    model: Model
+
+
+def run(
+    scenario: Scenario,
+    seed: int = 1,
+    *,
+    out: Path | str | None = None,
+    force: bool = False,
+    figures: bool = True,
+    progress: Callable[[Model, Recorder], None] | None = None,
+) -> RunResult:
+    """Run a scenario to its end and return the results.
+
+    Parameters
+    ----------
+    scenario : from `load_scenario`
+    seed : whole number from 0 to 2**63 - 1
+    out : run folder to write; None keeps the records in memory
+    force : replace a run folder that exists
+    figures : draw figures into the folder
+    progress : called every 10 ms or so of work
+
+    Raises
+    ------
+    InputError
+        The folder exists, or the scenario cannot be built.
+    OutputError
+        The disk is full or cannot be written.
+    """
+    started = time.perf_counter()
+    if out is None:
+        recorder, model = _simulate(scenario, seed, None, progress)
+        manifest = make_manifest(scenario, seed, recorder, time.perf_counter() - started)
+        tables = {name: table.to_pandas() for name, table in recorder.tables().items()}
+        summary = _summarize(tables, manifest)
+        return RunResult(manifest, summary, tables, None, (), model)
+    with whole_folder(Path(out), force) as folder:
+        records = folder / "records"
+        records.mkdir()
+        recorder, model = _simulate(scenario, seed, records, progress)
+        manifest = make_manifest(scenario, seed, recorder, time.perf_counter() - started)
+        tables = _read_tables(records)
+        summary = _summarize(tables, manifest)
+        drawn: tuple[Path, ...] = ()
+        if figures:
+            from analysis.figures import draw_all
+
+            (folder / "figures").mkdir()
+            drawn = tuple(draw_all(tables, manifest, folder / "figures"))
+        write_json(folder / "summary.json", summary)
+        write_json(folder / "manifest.json", manifest)
+    place = Path(out)
+    figure_paths = tuple(place / "figures" / path.name for path in drawn)
+    return RunResult(manifest, summary, tables, place, figure_paths, model)
+
+
+def _simulate(
+    scenario: Scenario,
+    seed: int,
+    records: Path | None,
+    progress: Callable[[Model, Recorder], None] | None,
+) -> tuple[Recorder, Model]:
+    model = build(scenario, seed)
+    recorder = Recorder(model.world, scenario.records, records)
+    if progress is not None:
+        model.world.on_pause = lambda: progress(model, recorder)
+    model.run_until(scenario.horizon)
+    recorder.finish()
+    return recorder, model
+
+
+def _summarize(tables: dict[str, Any], manifest: dict[str, Any]) -> dict[str, Any]:
+    from analysis.metrics import summarize
+
+    return dict(summarize(tables, manifest))
+
+
+def _read_tables(records: Path) -> dict[str, Any]:
+    import pyarrow.parquet as pq
+
+    return {file.stem: pq.read_table(file).to_pandas() for file in sorted(records.iterdir())}
+
+
+def make_manifest(
+    scenario: Scenario, seed: int, recorder: Recorder, wall_seconds: float
+) -> dict[str, Any]:
+    """Return what is needed to repeat a run and to trust it."""
+    world = recorder.world
+    return {
+        "scenario": scenario.model_dump(mode="json"),
+        "seed": seed,
+        "status": "done",
+        "content_hash": recorder.content_hash(),
+        "code_version": source_hash(),
+        "versions": {name: version(name) for name in _LIBRARIES} | {"python": sys.version.split()[0]},
+        "platform": _platform(),
+        "work": {
+            "blocks": {
+                name: int(world.box.chains[k]["height"])
+                for k, name in enumerate(world.chain_names)
+            },
+            "orders": int(world.box.counter[7]),
+            "fills": recorder.n_fills,
+            "by_status": recorder.n_by_status,
+            "refused_by_mempool": int(world.box.counter[4]),
+            "rows": {name: writer.n_rows for name, writer in recorder.writers.items()},
+        },
+        "wall_seconds": round(wall_seconds, 3),
+    }
+
+
+def _platform() -> dict[str, str]:
+    import platform
+
+    from llvmlite import binding
+
+    return {
+        "system": platform.platform(),
+        "cpu": binding.get_host_cpu_name(),
+        "libc": " ".join(platform.libc_ver()),
+    }
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write JSON that reads well; refuses numbers that JSON does not have."""
+    path.write_text(json.dumps(data, indent=2, allow_nan=False) + "\n", "utf-8")
+
+
+@contextlib.contextmanager
+def whole_folder(place: Path, force: bool) -> Iterator[Path]:
+    """Give a temporary folder beside `place`, and rename it there when the body is done.
+
+    Raises
+    ------
+    InputError
+        `place` exists and `force` is not set.
+    OutputError
+        The disk is full, read-only or otherwise not to be written.
+    """
+    if place.exists() and not force:
+        raise InputError(f"{place} exists; give another --out, or --force to replace it")
+    if force and place.exists() and not (place / "manifest.json").exists() and not _is_empty(place):
+        raise InputError(f"{place} is not a run folder; it is not replaced, even with --force")
+    draft = place.with_name(f".{place.name}.{os.getpid()}.part")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        draft.mkdir()
+        yield draft
+        if place.exists():
+            shutil.rmtree(place)
+        draft.rename(place)
+    except OSError as error:
+        if isinstance(error, OutputError | InputError):
+            raise
+        raise OutputError(f"{place}: {_disk_fault(error)}") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _is_empty(folder: Path) -> bool:
+    return folder.is_dir() and not any(folder.iterdir())
+
+
+def _disk_fault(error: OSError) -> str:
+    known = {
+        errno.ENOSPC: "the disk is full; free some space or give another --out",
+        errno.EROFS: "the disk is read-only; give another --out",
+        errno.EACCES: "may not be written by you; give another --out",
+        errno.EDQUOT: "your disk quota is used up; free some space or give another --out",
+        errno.ENOTDIR: "a part of the path is a file; give another --out",
+    }
+    return known.get(error.errno or 0, f"cannot be written ({error.strerror or error})")

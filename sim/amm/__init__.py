@@ -1,0 +1,1 @@
+"""Automated market makers: constant product and concentrated liquidity pools."""

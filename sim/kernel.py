@@ -1,0 +1,346 @@
+"""The compiler's one home: `kernel`, `handler`, `invoke`, `view_of`, `record_of` and `bind`.
+
+Compiled code may not name what it calls, and Python may not pass tuples of arrays cheaply. So:
+
+* A *kernel* is an inlined function over numbers and arrays.
+* A *handler* is a table entry: `(binding, message) -> status`, called by address with `invoke`.
+* State rests in NamedTuples of arrays. A *binding* is an int64 array of the addresses and lengths
+  of their arrays; `view_of` turns its address back into the NamedTuples, without copies or counts.
+* A *message* is the address of one record; `record_of` gives the record back.
+
+With `UNDERTOW_JIT=0` the same source runs as plain Python over the same tables: the readable twin.
+
+Compiled code is cached in a folder named by the hash of every source of `sim` and `agents`, so
+that a changed callee never meets a stale caller. `UNDERTOW_CACHE` overrides its place.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple, TypeVar, get_type_hints
+
+import numpy as np
+from llvmlite import ir
+from numba import cfunc, config, from_dtype, njit, types
+from numba.core import caching
+from numba.extending import intrinsic
+from numba.np.arrayobj import populate_array
+
+JIT = os.environ.get("UNDERTOW_JIT", "1") != "0"
+ROOT = Path(__file__).resolve().parents[1]
+SIGNATURE = types.intp(types.intp, types.intp)
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Shape(NamedTuple):
+    """Element type and number of dimensions of a state column."""
+
+    dtype: np.dtype[Any]
+    ndim: int
+
+
+F8 = Annotated[np.ndarray, Shape(np.dtype("f8"), 1)]
+I8 = Annotated[np.ndarray, Shape(np.dtype("i8"), 1)]
+I4 = Annotated[np.ndarray, Shape(np.dtype("i4"), 1)]
+F8x2 = Annotated[np.ndarray, Shape(np.dtype("f8"), 2)]  # (rows, columns)
+I8x2 = Annotated[np.ndarray, Shape(np.dtype("i8"), 2)]
+
+
+def records(dtype: np.dtype[Any]) -> Any:
+    """Return the annotation of a column of records."""
+    return Annotated[np.ndarray, Shape(dtype, 1)]
+
+
+# --- cache ---------------------------------------------------------------------------------------
+
+
+@functools.cache
+def source_hash() -> str:
+    """Return the code version: a hash of every source file of `sim` and `agents`."""
+    digest = hashlib.sha256()
+    for file in sorted(p for layer in ("sim", "agents") for p in (ROOT / layer).rglob("*.py")):
+        digest.update(file.relative_to(ROOT).as_posix().encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()
+
+
+@functools.cache
+def cache_folder() -> Path | None:
+    """Return the writable folder for compiled code, or None when there is none."""
+    places = (
+        os.environ.get("UNDERTOW_CACHE"),
+        os.environ.get("XDG_CACHE_HOME"),
+        "~/.cache",
+        tempfile.gettempdir(),
+    )
+    for place in filter(None, places):
+        folder = Path(place).expanduser() / "undertow" / source_hash()[:16]
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                return folder
+        except OSError:
+            continue
+    return None
+
+
+def is_compiled() -> bool:
+    """Return whether this version's compiled code is in the cache already."""
+    folder = cache_folder()
+    return not JIT or (folder is not None and any(folder.glob("sim.engine/*.nbi")))
+
+
+class Locator(caching._CacheLocator):
+    """Keep our kernels under one folder, wherever the package lies."""
+
+    def __init__(self, function: Any, file: str) -> None:
+        path = Path(file).resolve()
+        self._lineno = function.__code__.co_firstlineno
+        self._stamp = hashlib.sha256(path.read_bytes()).hexdigest()
+        is_own = path.is_relative_to(ROOT)
+        name = function.__module__ if is_own else f"user-{self._stamp[:16]}"
+        self._path = str((cache_folder() or Path(tempfile.gettempdir())) / name)
+
+    def get_cache_path(self) -> str:
+        return self._path
+
+    def get_source_stamp(self) -> str:
+        return self._stamp
+
+    def get_disambiguator(self) -> str:
+        return str(self._lineno)
+
+    @classmethod
+    def from_function(cls, function: Any, file: str) -> Locator | None:
+        return cls(function, file) if Path(file).exists() else None
+
+
+def _with_cache(decorate: Callable[[], Any]) -> Any:
+    """Decorate with our cache folder, and leave Numba's settings as they were."""
+    before, config.CACHE_LOCATOR_CLASSES = config.CACHE_LOCATOR_CLASSES, f"{__name__}.Locator"
+    try:
+        return decorate()
+    finally:
+        config.CACHE_LOCATOR_CLASSES = before
+
+
+# --- decorators ----------------------------------------------------------------------------------
+
+
+def kernel(function: F | None = None, *, inline: bool = True) -> Any:
+    """Compile a function over numbers and arrays; no allocation, no counting, no exceptions.
+
+    `inline=False` keeps a large kernel that many callers share out of line.
+    """
+    if function is None:
+        return functools.partial(kernel, inline=inline)
+    if not JIT:
+        function.py_func = function  # type: ignore[attr-defined]  # as Numba's dispatcher names it
+        return function
+    options = {
+        "error_model": "numpy",
+        "forceinline": inline,
+        "nogil": True,
+        "cache": cache_folder() is not None,
+    }
+    return _with_cache(lambda: njit(**options)(function))
+
+
+class Handler:
+    """An entry of the engine's tables; compiled at the first use of `address`."""
+
+    def __init__(self, function: Callable[[int, int], int]) -> None:
+        self.function = function
+        self.__name__ = function.__name__
+        self.__doc__ = function.__doc__
+
+    def __call__(self, binding: int, message: int) -> int:
+        return self.function(binding, message)
+
+    @functools.cached_property
+    def address(self) -> int:
+        """Return the word that `invoke` calls: a code address, or a row of the twin's table."""
+        if not JIT:
+            _twins.append(self.function)
+            return len(_twins) - 1
+        options = {
+            "error_model": "numpy",
+            "forceinline": True,
+            "nogil": True,
+            "cache": cache_folder() is not None,
+        }
+        self.compiled = _with_cache(lambda: cfunc(SIGNATURE, **options)(self.function))
+        return int(self.compiled.address)
+
+
+def handler(function: Callable[[int, int], int]) -> Handler:
+    """Make a table entry of `(binding address, message address) -> status`."""
+    return Handler(function)
+
+
+_twins: list[Callable[[int, int], int]] = []  # what `invoke` calls in the interpreted twin
+
+
+# --- bindings ------------------------------------------------------------------------------------
+
+
+@functools.cache
+def shapes_of(state: type) -> tuple[Shape, ...]:
+    """Return the element type and dimensions of each column of a state NamedTuple."""
+    hints = get_type_hints(state, include_extras=True)
+    return tuple(hints[name].__metadata__[0] for name in state._fields)  # type: ignore[attr-defined]
+
+
+def bind(*states: Any) -> np.ndarray:
+    """Return the binding of state NamedTuples: address and lengths of each array.
+
+    The caller keeps the returned array and the states alive as long as anything is bound.
+
+    Raises
+    ------
+    TypeError
+        An array has another dtype, dimension or layout than its state declares.
+    """
+    words: list[int] = []
+    for state in states:
+        for name, array, (dtype, ndim) in zip(
+            state._fields, state, shapes_of(type(state)), strict=True
+        ):
+            if not (array.flags.c_contiguous and array.ndim == ndim and array.dtype == dtype):
+                raise TypeError(
+                    f"{type(state).__name__}.{name} is {array.dtype}{array.shape}; "
+                    f"it must be a contiguous {ndim}-dimensional {dtype} array"
+                )
+            words += [array.ctypes.data, *array.shape]
+    return np.array(words, np.int64)
+
+
+class _View:
+    """What `view_of` returns when interpreted; the compiled one carries the same `states`."""
+
+    def __init__(self, states: tuple[type, ...]) -> None:
+        self.states = states
+
+    def __call__(self, address: int) -> tuple[Any, ...]:
+        shapes = [shapes_of(state) for state in self.states]
+        count = sum(1 + shape.ndim for state in shapes for shape in state)
+        words: Iterator[int] = iter(_array_at(address, (count,), np.dtype("i8")).tolist())
+        made = []
+        for state, kinds in zip(self.states, shapes, strict=True):
+            columns = []
+            for dtype, ndim in kinds:
+                data = next(words)
+                columns.append(_array_at(data, tuple(next(words) for _ in range(ndim)), dtype))
+            made.append(state(*columns))
+        return tuple(made)
+
+
+def _array_at(address: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
+    size = int(np.prod(shape)) * dtype.itemsize
+    raw = (ctypes.c_char * size).from_address(int(address))
+    kind = np.dtype((np.record, dtype)) if dtype.names else dtype
+    return np.frombuffer(raw, kind).reshape(shape)
+
+
+def view_of(*states: type) -> Any:
+    """Return a function: binding address -> tuple of the state NamedTuples (no copies).
+
+    Its `states` attribute names what has to be bound, in order. Do not call the result `view`:
+    Numba refuses `x.view(...)`.
+    """
+    if not JIT:
+        return _View(states)
+    kinds = [[types.Array(from_dtype(s.dtype), s.ndim, "C") for s in shapes_of(t)] for t in states]
+    named = [types.NamedTuple(k, t) for k, t in zip(kinds, states, strict=True)]
+    result = types.Tuple(named)
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def unpack(typingctx: Any, address: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            word = context.get_value_type(types.intp)
+            table = builder.inttoptr(args[0], word.as_pointer())
+            at = 0
+            tuples = []
+            for arrays, name in zip(kinds, named, strict=True):
+                made = []
+                for kind in arrays:
+                    loaded = [
+                        builder.load(builder.gep(table, [ir.Constant(word, at + k)]))
+                        for k in range(1 + kind.ndim)
+                    ]
+                    at += 1 + kind.ndim
+                    made.append(_array_value(context, builder, kind, loaded[0], loaded[1:]))
+                tuples.append(context.make_tuple(builder, name, made))
+            return context.make_tuple(builder, result, tuples)
+
+        return result(types.intp), codegen
+
+    unpack.states = states
+    return unpack
+
+
+def _array_value(context: Any, builder: Any, kind: Any, data: Any, shape: list[Any]) -> Any:
+    """Emit an array over foreign memory: no owner, so nothing is counted."""
+    array = context.make_array(kind)(context, builder)
+    item = context.get_data_type(kind.dtype)
+    size = context.get_constant(types.intp, context.get_abi_sizeof(item))
+    strides = [size]
+    for length in reversed(shape[1:]):
+        strides.insert(0, builder.mul(strides[0], length))
+    populate_array(
+        array,
+        data=builder.inttoptr(data, item.as_pointer()),
+        shape=shape,
+        strides=strides,
+        itemsize=size,
+        meminfo=None,
+    )
+    return array._getvalue()
+
+
+def record_of(dtype: np.dtype[Any]) -> Any:
+    """Return a function: address -> the record there."""
+    if not JIT:
+        return lambda address: _array_at(address, (1,), dtype)[0]
+    record = from_dtype(dtype)
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def at(typingctx: Any, address: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            return builder.inttoptr(args[0], context.get_value_type(record))
+
+        return record(types.intp), codegen
+
+    return at
+
+
+if JIT:
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def invoke(typingctx: Any, address: Any, binding: Any, message: Any) -> Any:
+        """Call the handler at `address` with a binding and a message."""
+
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            word = ir.IntType(64)
+            target = builder.inttoptr(args[0], ir.FunctionType(word, [word, word]).as_pointer())
+            return builder.call(target, args[1:])
+
+        return types.intp(types.intp, types.intp, types.intp), codegen
+
+else:
+
+    def invoke(address: int, binding: int, message: int) -> int:
+        """Call the handler at `address` with a binding and a message."""
+        return _twins[int(address)](int(binding), int(message))
+
+
+@kernel
+def row_address(array: np.ndarray, row: int) -> int:
+    """Return the address of one row of an array of records."""
+    return array.ctypes.data + row * array.itemsize

@@ -1,0 +1,148 @@
+"""One position: claims, debts, values, health factor, liquidation price.
+
+All amounts are as of a tick, interest included, and nothing is written. Values are in quote units
+at the market's own prices. `health_factor = sum(collateral value * threshold) / debt value`; below
+one the account can be liquidated.
+
+References
+----------
+Aave v3 contracts: `GenericLogic.calculateUserAccountData`. Warmuz, Chaudhary and Pinna (2022,
+arXiv 2212.07306) for the toxic frontier, McFarlane (2025, arXiv 2510.10171) for slippage.
+"""
+
+from __future__ import annotations
+
+import math
+
+from sim.kernel import kernel
+from sim.lending.reserve import borrow_index_at, counts_as_collateral, supply_index_at
+
+
+@kernel
+def find_slot(slots, position, reserve):  # type: ignore[no-untyped-def]
+    """Return the slot of a position that holds a reserve, or -1."""
+    for slot in range(slots.shape[1]):
+        if slots[position, slot] == reserve:
+            return slot
+    return -1
+
+
+@kernel
+def slot_for(slots, position, reserve):  # type: ignore[no-untyped-def]
+    """Return the slot that holds a reserve, else the first free one, or -1 without room."""
+    slot = find_slot(slots, position, reserve)
+    return slot if slot >= 0 else find_slot(slots, position, -1)
+
+
+@kernel
+def claim_of(state, position, reserve, now):  # type: ignore[no-untyped-def]
+    """Return the tokens that a position has supplied, with interest; 0 if none."""
+    slot = find_slot(state.collateral_reserve, position, reserve)
+    if slot < 0:
+        return 0.0
+    return state.collateral_scaled[position, slot] * supply_index_at(state.reserves[reserve], now)
+
+
+@kernel
+def debt_of(state, position, reserve, now):  # type: ignore[no-untyped-def]
+    """Return the tokens that a position owes, with interest; 0 if none."""
+    slot = find_slot(state.debt_reserve, position, reserve)
+    if slot < 0:
+        return 0.0
+    return state.debt_scaled[position, slot] * borrow_index_at(state.reserves[reserve], now)
+
+
+@kernel(inline=False)
+def account_values(state, position, now):  # type: ignore[no-untyped-def]
+    """Return what a position has and owes, quote units.
+
+    Returns
+    -------
+    collateral_value : claims that count as collateral
+    threshold_value : the same, each times its liquidation threshold
+    loan_value : the same, each times its loan to value: the most that may be owed after a borrow
+    debt_value : all debts
+    """
+    collateral_value = threshold_value = loan_value = debt_value = 0.0
+    for slot in range(state.collateral_reserve.shape[1]):
+        reserve = state.collateral_reserve[position, slot]
+        if reserve < 0:
+            continue
+        asset = state.reserves[reserve]
+        if counts_as_collateral(asset):
+            claim = state.collateral_scaled[position, slot] * supply_index_at(asset, now)
+            value = claim * asset.price
+            collateral_value += value
+            threshold_value += value * asset.liquidation_threshold
+            loan_value += value * asset.loan_to_value
+    for slot in range(state.debt_reserve.shape[1]):
+        reserve = state.debt_reserve[position, slot]
+        if reserve >= 0:
+            asset = state.reserves[reserve]
+            debt = state.debt_scaled[position, slot] * borrow_index_at(asset, now)
+            debt_value += debt * asset.price
+    return collateral_value, threshold_value, loan_value, debt_value
+
+
+@kernel
+def health_factor(state, position, now):  # type: ignore[no-untyped-def]
+    """Return the health factor of a position; inf without debt."""
+    _, threshold_value, _, debt_value = account_values(state, position, now)
+    return threshold_value / debt_value if debt_value > 0.0 else math.inf
+
+
+@kernel
+def liquidation_price(state, position, reserve, now):  # type: ignore[no-untyped-def]
+    """Return where the health factor is one if only the price of `reserve` moves.
+
+    With one collateral this is the price to index an account by; with several it holds while the
+    others' prices stay.
+
+    Returns
+    -------
+    price : quote units, 0 where no price of this reserve can make the account liquidatable
+    exposure : tokens, claim * threshold - debt in this reserve; above zero the account is
+        liquidatable below the price, below zero above it
+    """
+    asset = state.reserves[reserve]
+    _, threshold_value, _, debt_value = account_values(state, position, now)
+    exposure = -debt_of(state, position, reserve, now)
+    if counts_as_collateral(asset):
+        claim = claim_of(state, position, reserve, now)
+        exposure += claim * asset.liquidation_threshold
+    if exposure == 0.0:
+        return 0.0, 0.0
+    others = threshold_value - debt_value - exposure * asset.price
+    return max(0.0, -others / exposure), exposure
+
+
+@kernel
+def restoring_repayment(debt_value, collateral_value, target, liquidation_bonus):  # type: ignore[no-untyped-def]
+    """Return the repaid value after which debt is `target` times the collateral left.
+
+    `(D - t C) / (1 - t (1 + b))`; with bonus 0 a plain sale of collateral. 0 where the account is
+    there already, inf where collateral runs out first: beyond the toxic frontier.
+
+    Parameters
+    ----------
+    debt_value, collateral_value : quote units
+    target : debt over collateral; the liquidation threshold restores a health factor of one
+    liquidation_bonus : fraction of the repaid value
+    """
+    excess = debt_value - target * collateral_value
+    if excess <= 0.0:
+        return 0.0
+    if debt_value * (1.0 + liquidation_bonus) > collateral_value:
+        return math.inf
+    return excess / (1.0 - target * (1.0 + liquidation_bonus))
+
+
+@kernel
+def toxic_frontier(liquidation_bonus, price_impact):  # type: ignore[no-untyped-def]
+    """Return the debt over collateral above which a liquidation makes the account worse.
+
+    `1 / ((1 + b) * lambda)`, where `lambda = 1 + price_impact` counts the fall in value of the
+    collateral left when the seized part is sold: 0 if sold elsewhere, `2 c / R` for collateral `c`
+    sold into a constant product pool with reserve `R` of it, in the same units.
+    """
+    return 1.0 / ((1.0 + liquidation_bonus) * (1.0 + price_impact))

@@ -1,0 +1,90 @@
+"""Prices of tokens in USD: the fundamental of its asset, and the reference with trading impact.
+
+The fundamental lies on its own time grid, drawn ahead; nothing in the simulation moves it. A token is
+worth `scale` units of its asset (1 for the asset itself).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from sim.kernel import F8, F8x2, I8, kernel
+from sim.reference.impact import ImpactState, VenueTerms, make_impact, transient_at
+from sim.units import TICKS_PER_SECOND
+
+
+class Prices(NamedTuple):
+    """Fundamental paths a row an asset; current prices a row a token.
+
+    The impact columns carry the names that the kernels of `sim.reference.impact` work on.
+    """
+
+    path: F8x2  # float64, (n_assets, n_steps + 1), USD
+    step: I8  # int64, (1,), ticks per grid step
+    asset: I8  # int64, (n_tokens,), asset of the token, -1: has no reference price
+    scale: F8  # float64, (n_tokens,), units of the asset
+    fundamental: F8  # float64, (n_tokens,), USD now
+    reference: F8  # float64, (n_tokens,), USD now, mid
+    permanent: F8  # float64, (n_assets,), log impact that stays
+    transient: F8  # float64, (n_assets,), log impact that decays, as of `updated`
+    decay: F8  # float64, (n_assets,), per tick
+    permanent_per_usd: F8  # float64, (n_assets,), log price per USD bought
+    transient_per_usd: F8  # float64, (n_assets,), log price per USD bought
+    updated: I8  # int64, (n_assets,), tick
+    half_spread: F8  # float64, (n_assets,), fraction
+    taker_fee: F8  # float64, (n_assets,), fraction
+
+
+@kernel
+def fundamental_at(prices, asset, now):  # type: ignore[no-untyped-def]
+    """Return the fundamental price of an asset at a tick: the grid value at or before it."""
+    step = min(now // prices.step[0], prices.path.shape[1] - 1)
+    return prices.path[asset, step]
+
+
+@kernel
+def update_prices(prices, now):  # type: ignore[no-untyped-def]
+    """Bring the fundamental and reference price of every token to now."""
+    for token in range(prices.asset.shape[0]):
+        asset = prices.asset[token]
+        if asset >= 0:
+            value = fundamental_at(prices, asset, now) * prices.scale[token]
+            impact = prices.permanent[asset] + transient_at(prices, asset, now)
+            prices.fundamental[token] = value
+            prices.reference[token] = value * math.exp(impact) if impact != 0.0 else value
+
+
+def make_prices(
+    paths: np.ndarray,
+    step_seconds: float,
+    asset: list[int],
+    impact: ImpactState | None = None,
+    terms: VenueTerms | None = None,
+) -> Prices:
+    """Return prices for the given fundamental paths.
+
+    Parameters
+    ----------
+    paths : float64, (n_assets, n_steps + 1), USD on a grid of `step_seconds`
+    step_seconds : seconds
+    asset : for each token its asset, or -1
+    impact, terms : by asset; none: no impact, no spread, no fee
+    """
+    n = len(paths)
+    impact = impact or make_impact([None] * n)
+    prices = Prices(
+        path=np.ascontiguousarray(paths, np.float64),
+        step=np.array([round(step_seconds * TICKS_PER_SECOND)], np.int64),
+        asset=np.array(asset, np.int64),
+        scale=np.ones(len(asset)),
+        fundamental=np.zeros(len(asset)),
+        reference=np.zeros(len(asset)),
+        **impact._asdict(),
+        half_spread=terms.half_spread if terms else np.zeros(n),
+        taker_fee=terms.taker_fee if terms else np.zeros(n),
+    )
+    update_prices(prices, 0)
+    return prices

@@ -1,0 +1,287 @@
+"""What a run records: every table, column, type, unit and meaning, declared once.
+
+The recorder writes these columns in this order; `undertow records` prints them; analysis reads them.
+Times are seconds since the start of the run, warm-up included. Text columns repeat few values and are
+stored as dictionaries.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from sim.errors import InputError
+
+
+class Column(NamedTuple):
+    """One column of a record table."""
+
+    name: str
+    kind: str  # "float64", "int64" or "text"
+    unit: str
+    meaning: str
+
+
+class Table(NamedTuple):
+    """One record table: a Parquet file of the run folder."""
+
+    name: str
+    meaning: str
+    columns: tuple[Column, ...]
+
+
+def _columns(text: str) -> tuple[Column, ...]:
+    """Read `name | kind | unit | meaning`, one column a line."""
+    rows = [line.split("|", 3) for line in text.strip().splitlines()]
+    return tuple(Column(*(part.strip() for part in row)) for row in rows)
+
+
+FILLS = Table(
+    "fills",
+    "every order that left a mempool: executed, failed or dropped; one row a leg",
+    _columns(
+        """
+        fill_id      | int64   | -      | number of the fill, from 1, in order of execution
+        order_id     | int64   | -      | number of the order; legs of one order share it
+        leg          | int64   | -      | 0 for the first leg of an order
+        cause_id     | int64   | -      | what caused it: kind << 56 | number; see `causes`
+        time         | float64 | s      | time of the block
+        submitted    | float64 | s      | time at which it reached the mempool
+        chain        | text    | -      | chain
+        block        | int64   | -      | height of the block
+        position     | int64   | -      | position in the block, from 0
+        population   | text    | -      | population of the sender
+        account      | int64   | -      | row of the sender in its population
+        kind         | text    | -      | mechanism and verb, such as constant_product.swap
+        venue        | text    | -      | venue
+        token_in     | text    | -      | token paid by the sender, as chain/symbol; empty: none
+        token_out    | text    | -      | token received by the sender
+        amount_in    | float64 | token  | amount paid; 0 when it failed
+        amount_out   | float64 | token  | amount received; 0 when it failed
+        amount1      | float64 | token  | second amount, where the verb has one
+        fee_paid     | float64 | token  | part of amount_in that went to liquidity providers
+        value_in     | float64 | USD    | amount_in at the reference price of the block
+        value_out    | float64 | USD    | amount_out at the reference price of the block
+        price_after  | float64 | token1/token0 | marginal price of the pool after the fill
+        detail       | int64   | -      | first argument of the verb: side, lower tick or position
+        gas          | int64   | gas    | gas of the order, all legs, on its first leg
+        tip          | float64 | native/gas | priority fee bid
+        gas_paid     | float64 | native | gas times price, on the first leg
+        status       | text    | -      | OK, or why it changed nothing
+        """
+    ),
+)
+CAUSES = Table(
+    "causes",
+    "weighted parents of fills; the weights of one fill add up to 1",
+    _columns(
+        """
+        fill_id     | int64   | -        | the caused fill
+        time        | float64 | s        | its time
+        parent_kind | text    | -        | none, price, fill, accrual, shock or routine
+        parent_id   | int64   | -        | fill, asset or shock number
+        weight      | float64 | fraction | share of the cause
+        """
+    ),
+)
+LIQUIDATIONS = Table(
+    "liquidations",
+    "every liquidation that was executed",
+    _columns(
+        """
+        fill_id                | int64   | -     | its fill
+        time                   | float64 | s     | time of the block
+        chain                  | text    | -     | chain
+        venue                  | text    | -     | lending market
+        position               | int64   | -     | position in the market
+        borrower_population    | text    | -     | population of the borrower
+        borrower_account       | int64   | -     | row of the borrower
+        liquidator_population  | text    | -     | population of the liquidator
+        liquidator_account     | int64   | -     | row of the liquidator
+        debt_token             | text    | -     | token repaid
+        collateral_token       | text    | -     | token seized
+        debt_repaid            | float64 | token | amount repaid
+        collateral_seized      | float64 | token | amount that the liquidator received
+        debt_usd               | float64 | USD   | debt_repaid at the reference price
+        seized_usd             | float64 | USD   | collateral_seized at the reference price
+        seized_oracle_usd      | float64 | USD   | collateral_seized at the oracle price
+        health_factor          | float64 | -     | health factor before, at oracle prices
+        delay                  | float64 | s     | since the health factor at reference prices fell below 1
+        """
+    ),
+)
+POOLS = Table(
+    "pools",
+    "state of every pool at each sample",
+    _columns(
+        """
+        time            | float64 | s             | time of the sample
+        venue           | text    | -             | pool
+        chain           | text    | -             | chain
+        price           | float64 | token1/token0 | marginal price, without the fee
+        reference_price | float64 | token1/token0 | the same at reference prices; 0: has none
+        reserve0        | float64 | token         | token 0 in the pool
+        reserve1        | float64 | token         | token 1 in the pool
+        liquidity       | float64 | -             | shares, or active liquidity
+        value_usd       | float64 | USD           | both reserves at reference prices
+        volume_usd      | float64 | USD           | swapped so far
+        fees_usd        | float64 | USD           | fees to liquidity providers so far
+        lvr_usd         | float64 | USD           | loss versus rebalancing so far
+        """
+    ),
+)
+POSITIONS = Table(
+    "positions",
+    "debtors of lending markets, every hour or so",
+    _columns(
+        """
+        time          | float64 | s   | time of the sample
+        venue         | text    | -   | lending market
+        position      | int64   | -   | position in the market
+        population    | text    | -   | population of the debtor
+        account       | int64   | -   | row of the debtor
+        collateral    | float64 | USD | collateral at oracle prices
+        debt          | float64 | USD | debt at oracle prices
+        health_factor | float64 | -   | at oracle prices
+        shortfall     | float64 | USD | debt less collateral at reference prices, not below 0
+        """
+    ),
+)
+MARKETS = Table(
+    "markets",
+    "reserves of lending markets at each sample",
+    _columns(
+        """
+        time         | float64 | s        | time of the sample
+        venue        | text    | -        | lending market
+        chain        | text    | -        | chain
+        token        | text    | -        | reserve
+        supplied     | float64 | token    | claims of suppliers
+        borrowed     | float64 | token    | debt
+        cash         | float64 | token    | that can be withdrawn
+        utilization  | float64 | fraction | debt / (cash + debt)
+        borrow_rate  | float64 | 1/year   | linear over 365 days
+        supply_rate  | float64 | 1/year   | linear over 365 days
+        oracle_price | float64 | USD      | price that the market uses
+        bad_debt     | float64 | USD      | recognised so far and not covered
+        """
+    ),
+)
+EQUITY = Table(
+    "equity",
+    "value of populations through time, and of each account at start and end",
+    _columns(
+        """
+        time         | float64 | s   | time of the sample
+        population   | text    | -   | population, mechanism or outside account
+        account      | int64   | -   | row; -1: the whole population
+        value        | float64 | USD | balances and claims less debts, at fundamental prices
+        holding_gain | float64 | USD | what its balances and claims of the start are worth more now
+        trading_gain | float64 | USD | value less start value less holding gain
+        gas          | float64 | USD | gas paid so far, at the prices of the blocks
+        """
+    ),
+)
+CHAINS = Table(
+    "chains",
+    "every block",
+    _columns(
+        """
+        time       | float64 | s          | time of the block
+        chain      | text    | -          | chain
+        block      | int64   | -          | height
+        gas_used   | int64   | gas        | of the orders included
+        base_fee   | float64 | native/gas | of the next block
+        pending    | int64   | -          | orders left waiting
+        n_included | int64   | -          | orders included
+        n_failed   | int64   | -          | of them, failed
+        """
+    ),
+)
+PRICES = Table(
+    "prices",
+    "the reference market at each sample",
+    _columns(
+        """
+        time        | float64 | s   | time of the sample
+        asset       | text    | -   | asset
+        fundamental | float64 | USD | that the simulation does not move
+        permanent   | float64 | log | permanent impact of trades so far
+        transient   | float64 | log | transient impact of trades now
+        reference   | float64 | USD | fundamental x exp(permanent + transient)
+        """
+    ),
+)
+ORACLES = Table(
+    "oracles",
+    "every feed at each sample",
+    _columns(
+        """
+        time      | float64 | s   | time of the sample
+        feed      | text    | -   | feed
+        reported  | float64 | USD | value active in the contract
+        reference | float64 | USD | what it should be at reference prices
+        age       | float64 | s   | since the active value was reported
+        """
+    ),
+)
+BRIDGES = Table(
+    "bridges",
+    "every bridge at each sample",
+    _columns(
+        """
+        time          | float64 | s        | time of the sample
+        venue         | text    | -        | bridge
+        token         | text    | -        | token locked, or inventory
+        locked        | float64 | token    | in escrow, or inventory on the source side
+        minted        | float64 | token    | wrapped supply, or inventory on the other side
+        in_flight     | float64 | token    | sent and not yet delivered
+        backing_ratio | float64 | fraction | escrow / wrapped supply
+        depeg         | float64 | fraction | wrapped pool price / par - 1; 0: no pool
+        """
+    ),
+)
+POPULATIONS = Table(
+    "populations",
+    "what populations did between samples",
+    _columns(
+        """
+        time       | float64 | s   | end of the interval
+        population | text    | -   | population
+        n_filled   | int64   | -   | fills executed
+        n_failed   | int64   | -   | fills that failed or were dropped
+        value_in   | float64 | USD | paid into venues, at reference prices
+        gas        | float64 | USD | gas paid
+        """
+    ),
+)
+
+TABLES = {
+    table.name: table
+    for table in (
+        FILLS,
+        CAUSES,
+        LIQUIDATIONS,
+        POOLS,
+        POSITIONS,
+        MARKETS,
+        EQUITY,
+        CHAINS,
+        PRICES,
+        ORACLES,
+        BRIDGES,
+        POPULATIONS,
+    )
+}
+
+
+def table(name: str) -> Table:
+    """Return the declaration of a record table.
+
+    Raises
+    ------
+    InputError
+        There is no such table; names those that exist.
+    """
+    if name not in TABLES:
+        raise InputError(f"no record table '{name}'; there are: {', '.join(TABLES)}")
+    return TABLES[name]

@@ -1,0 +1,1 @@
+"""The reference market: fundamental prices drawn ahead, and the impact of trades."""

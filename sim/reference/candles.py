@@ -1,0 +1,296 @@
+"""Exchange candles from CSV or Parquet, read once, hashed and checked row by row.
+
+A file has the columns `time` (opening time: a timestamp, UTC unless it has a zone, or a number of
+seconds, milliseconds, microseconds or nanoseconds since 1970, told apart by size), `open`, `high`,
+`low`, `close` and `volume`; others are ignored. Rows may be missing outside the window asked for,
+never inside it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+
+import numpy as np
+
+from sim.errors import ScenarioError
+from sim.units import TICKS_PER_SECOND
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PRICES = ("open", "high", "low", "close")
+COLUMNS = ("time", *PRICES, "volume")
+# Numbers since 1970 up to each bound count so many ticks each: the bounds are year 5138 in
+# seconds, in milliseconds and in microseconds, and 1973 in the next finer unit.
+_EPOCH_UNITS = ((1e11, 1_000_000.0), (1e14, 1_000.0), (1e17, 1.0), (np.inf, 0.001))
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LARGEST_EPOCH = 1e19  # year 2286 in nanoseconds
+_LAST_TICK = 253_402_300_800 * TICKS_PER_SECOND  # the year 10000, beyond which no date is written
+
+
+class Candles(NamedTuple):
+    """Candles of one market, without gaps."""
+
+    file: str  # where they were read
+    sha256: str  # of the whole file
+    interval: int  # ticks between openings
+    time: np.ndarray  # int64, (n,), opening, ticks since 1970 UTC
+    open: np.ndarray  # float64, (n,), USD
+    high: np.ndarray  # float64, (n,), USD
+    low: np.ndarray  # float64, (n,), USD
+    close: np.ndarray  # float64, (n,), USD
+    volume: np.ndarray  # float64, (n,), base asset
+
+
+class _Source(NamedTuple):
+    """The file, for messages."""
+
+    file: str
+    data: bytes
+    is_parquet: bool
+
+    def refuse(self, row: int | None, problem: str) -> NoReturn:
+        """Raise with the file and the place: a line of a CSV, a row of a Parquet file."""
+        place = ""
+        if row is not None:
+            place = f", row {row + 1}" if self.is_parquet else f", line {self._line(row)}"
+        raise ScenarioError(f"price file {self.file}{place}: {problem}")
+
+    def _line(self, row: int) -> int:
+        """Return the line of a data row; empty lines are not rows."""
+        lines = self.data.splitlines()
+        filled = [number for number, text in enumerate(lines, start=1) if text]
+        return filled[row + 1]
+
+
+def load_candles(
+    path: str | Path, start: datetime | None = None, horizon_seconds: float | None = None
+) -> Candles:
+    """Read candles and return those that cover a window.
+
+    Parameters
+    ----------
+    path : CSV or Parquet file
+    start : opening time of the first candle wanted; by default the first of the file
+    horizon_seconds : length of the window; by default to the end of the file
+
+    Returns
+    -------
+    The candles of the window, and the next one where the file has it.
+
+    Raises
+    ------
+    ScenarioError
+        The file is missing, unreadable, empty or lacks a column; a price is not positive; times do
+        not rise; a high is below or a low above another price; the window has a gap or is not
+        covered.
+    """
+    source = _read(path)
+    columns = _columns(source)
+    time = columns["time"]
+    _check_times(source, time)
+    for name in PRICES:
+        allowed = "a price must be a finite number above 0"
+        _check(source, columns, name, lambda v: np.isfinite(v) & (v > 0), allowed)
+    allowed = "a volume must be a finite number of at least 0"
+    _check(source, columns, "volume", lambda v: np.isfinite(v) & (v >= 0), allowed)
+    _check_extremes(source, columns)
+    steps, counts = np.unique(np.diff(time), return_counts=True)
+    interval = int(steps[np.argmax(counts)])
+    window = _window(source, time, interval, start, horizon_seconds)
+    digest = hashlib.sha256(source.data).hexdigest()
+    return Candles(source.file, digest, interval, *(columns[name][window] for name in COLUMNS))
+
+
+# --- reading -------------------------------------------------------------------------------------
+
+
+def _read(path: str | Path) -> _Source:
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ScenarioError(
+            f"price file {path}: cannot be read ({reason}); name a readable CSV or Parquet file"
+        ) from None
+    source = _Source(str(path), data, data[:4] == b"PAR1")
+    if not data.strip():
+        source.refuse(None, f"is empty; it must have the columns {', '.join(COLUMNS)}")
+    if not source.is_parquet:
+        try:
+            data.decode()
+        except UnicodeDecodeError as error:
+            source.refuse(
+                None,
+                f"is neither Parquet nor text (byte {error.start} is not UTF-8); give a CSV or a "
+                "Parquet file of candles",
+            )
+    return source
+
+
+def _columns(source: _Source) -> dict[str, np.ndarray]:
+    """Return the columns needed: times in ticks, the others as float64."""
+    table = _table(source)
+    names = list(table.column_names)
+    for name in COLUMNS:
+        if names.count(name) != 1:
+            problem = "is missing" if name not in names else "appears twice"
+            source.refuse(
+                None,
+                f"column '{name}' {problem}; the columns must be {', '.join(COLUMNS)}, "
+                f"and the file has {', '.join(names)}",
+            )
+    if table.num_rows < 2:
+        source.refuse(None, f"has {table.num_rows} candles; at least 2 are needed")
+    columns = {name: _numbers(source, name, table.column(name)) for name in COLUMNS[1:]}
+    return {"time": _times(source, table.column("time")), **columns}
+
+
+def _table(source: _Source) -> Any:
+    import pyarrow as pa  # here, for a run without candles starts without it
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    try:
+        if source.is_parquet:
+            return pa.parquet.read_table(pa.BufferReader(source.data))
+        text = pa.BufferReader(source.data + b"\n")  # a header alone is a table without rows
+        return pa.csv.read_csv(text, read_options=pa.csv.ReadOptions(use_threads=False))
+    except (pa.ArrowException, OSError) as error:
+        kind = "Parquet" if source.is_parquet else "CSV"
+        reason = str(error).splitlines()[0]
+        source.refuse(
+            None, f"cannot be read as {kind} ({reason}); give a CSV or a Parquet file of candles"
+        )
+
+
+def _numbers(source: _Source, name: str, column: Any) -> np.ndarray:
+    """Return a column as float64; what is missing becomes NaN, to be refused with its row."""
+    import pyarrow as pa
+
+    kind = column.type
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        return np.asarray(column.cast(pa.float64(), safe=False).to_numpy(), np.float64).copy()
+    for row, value in enumerate(column.to_pylist()):
+        try:
+            float(value)
+        except (TypeError, ValueError):
+            source.refuse(row, f"{name} is {value!r}; it must be a number")
+    return np.array([float(value) for value in column.to_pylist()])
+
+
+def _times(source: _Source, column: Any) -> np.ndarray:
+    """Return opening times in ticks since 1970 UTC."""
+    import pyarrow as pa
+
+    kind = column.type
+    for row in np.flatnonzero(column.is_null().to_numpy())[:1]:
+        source.refuse(int(row), "time is missing; every candle needs its opening time")
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        stamps = column.cast(pa.timestamp("us", tz=getattr(kind, "tz", None)), safe=False)
+        return np.asarray(stamps.cast(pa.int64()).to_numpy(), np.int64).copy()
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        numbers = np.asarray(column.to_numpy(), np.float64)
+        for row in np.flatnonzero(~((numbers >= 0) & (numbers < _LARGEST_EPOCH)))[:1]:
+            source.refuse(int(row), f"time is {numbers[row]:g}; it must be a time since 1970")
+        size = float(numbers.max())
+        unit = next(ticks for bound, ticks in _EPOCH_UNITS if size < bound)
+        return np.rint(numbers * unit).astype(np.int64)
+    for row, value in enumerate(column.to_pylist()):
+        try:
+            datetime.fromisoformat(value)
+        except (TypeError, ValueError):
+            source.refuse(row, f"time is {value!r}; write it as 2020-03-12 00:00:00 (UTC)")
+    return np.array([_tick(datetime.fromisoformat(value)) for value in column.to_pylist()])
+
+
+def _tick(time: datetime) -> int:
+    """Return the ticks since 1970 of a time, which is UTC unless it has a zone."""
+    aware = time if time.tzinfo is not None else time.replace(tzinfo=UTC)
+    return (aware - _EPOCH) // timedelta(microseconds=1)
+
+
+def _text(tick: int) -> str:
+    """Return a time as text."""
+    time = _EPOCH + timedelta(microseconds=int(tick))
+    return time.replace(tzinfo=None).isoformat(sep=" ")
+
+
+# --- checks --------------------------------------------------------------------------------------
+
+
+def _check(
+    source: _Source,
+    columns: dict[str, np.ndarray],
+    name: str,
+    is_allowed: Callable[[np.ndarray], np.ndarray],
+    allowed: str,
+) -> None:
+    """Refuse the first row whose value is not allowed."""
+    for row in np.flatnonzero(~is_allowed(columns[name]))[:1]:
+        source.refuse(int(row), f"{name} is {columns[name][row]:g}; {allowed}")
+
+
+def _check_times(source: _Source, time: np.ndarray) -> None:
+    for row in np.flatnonzero((time < 0) | (time >= _LAST_TICK))[:1]:
+        source.refuse(int(row), "time is outside the years 1970 to 9999; give a time since 1970")
+    for row in np.flatnonzero(np.diff(time) <= 0)[:1] + 1:
+        if time[row] == time[row - 1]:
+            source.refuse(int(row), f"time {_text(time[row])} appears twice; remove one candle")
+        source.refuse(
+            int(row),
+            f"time {_text(time[row])} comes after {_text(time[row - 1])}; sort the candles by time",
+        )
+
+
+def _check_extremes(source: _Source, columns: dict[str, np.ndarray]) -> None:
+    """Refuse a high below, or a low above, the open or the close."""
+    for bound, sign, word in (("high", 1.0, "below"), ("low", -1.0, "above")):
+        for other in ("open", "close"):
+            wrong = sign * (columns[bound] - columns[other]) < 0
+            for row in np.flatnonzero(wrong)[:1]:
+                source.refuse(
+                    int(row),
+                    f"{bound} is {columns[bound][row]:g}, {word} {other} {columns[other][row]:g}; "
+                    "low <= open, close <= high must hold",
+                )
+
+
+def _window(
+    source: _Source,
+    time: np.ndarray,
+    interval: int,
+    start: datetime | None,
+    horizon_seconds: float | None,
+) -> slice:
+    """Return the rows of a window; refuse one with a gap or beyond the file."""
+    begin = int(time[0]) if start is None else _tick(start)
+    closing = int(time[-1]) + interval
+    end = closing if horizon_seconds is None else begin + round(horizon_seconds * TICKS_PER_SECOND)
+    if not (time[0] <= begin and end <= closing):
+        source.refuse(
+            None,
+            f"covers {_text(time[0])} to {_text(closing)}; the run needs {_text(begin)} to "
+            f"{_text(end)} (UTC): move the start, shorten the run or give a longer file",
+        )
+    first = int(np.searchsorted(time, begin))
+    if first == len(time) or time[first] != begin:
+        source.refuse(
+            None,
+            f"has no candle that opens at the start {_text(begin)}; "
+            f"the one before opens at {_text(time[first - 1])}",
+        )
+    past = max(int(np.searchsorted(time, end)), first + 1)  # opens at or after the end
+    for row in np.flatnonzero(np.diff(time[first : past + 1]) != interval)[:1] + first + 1:
+        if time[row - 1] + interval >= end:
+            return slice(first, past)  # the gap comes after the window
+        source.refuse(
+            int(row),
+            f"time {_text(time[row])} follows {_text(time[row - 1])}; candles must be "
+            f"{interval / TICKS_PER_SECOND:g} s apart from {_text(begin)} to {_text(end)}: "
+            "choose a window without the gap, or a file that has the candles",
+        )
+    return slice(first, past + 1)

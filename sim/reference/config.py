@@ -1,0 +1,280 @@
+"""What a scenario may say about prices: the fundamental, its correlations, impact and venue terms.
+
+Volatilities are fractions per square root of a day. A drift is the drift *of the log price* per
+day unless `drift_of: price` is set; the default, zero drift of the log price, makes the log price
+a martingale, so that the expected price grows at half the variance rate.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_PER_ROOT_DAY = "1/sqrt(day)"
+
+
+def _quantity(unit: str, description: str, default: Any = ..., **bounds: Any) -> Any:
+    """Return a field with its unit in the JSON schema."""
+    return Field(default, description=description, json_schema_extra={"unit": unit}, **bounds)
+
+
+Point = Annotated[tuple[float, float], Field(strict=False)]  # a YAML list [hours, price]
+Points = Annotated[tuple[Point, ...], Field(strict=False)]
+
+
+class Settings(BaseModel):
+    """Base of the settings here: strict types, unknown keys refused, immutable."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class _Diffusion(Settings):
+    """What the drawn processes share; their normals can be correlated."""
+
+    is_diffusive: ClassVar[bool] = True
+
+    price: float = _quantity("USD", "Price at time 0.", gt=0)
+    drift_of: Literal["log_price", "price"] = Field(
+        "log_price",
+        description="What the drift belongs to. `log_price`: the mean log return per day, so that "
+        "0 makes the log price a martingale. `price`: the growth rate of the expected price, so "
+        "that 0 makes the price itself a martingale (jumps are compensated).",
+    )
+
+
+class FixedPriceConfig(Settings):
+    """A price that never moves, such as a stablecoin's par."""
+
+    is_diffusive: ClassVar[bool] = False
+
+    kind: Literal["fixed"]
+    price: float = _quantity("USD", "The price.", gt=0)
+
+
+class GbmPriceConfig(_Diffusion):
+    """Geometric Brownian motion: d ln F = drift dt + volatility dW."""
+
+    kind: Literal["gbm"]
+    volatility: float = _quantity(_PER_ROOT_DAY, "Standard deviation of the log return.", ge=0)
+    drift_per_day: float = _quantity("1/day", "Drift; of what, `drift_of` says.", 0.0)
+
+
+class JumpDiffusionPriceConfig(_Diffusion):
+    """Geometric Brownian motion with normal jumps of the log price at Poisson times (Merton 1976).
+
+    With `drift_of: log_price` the drift is that of the continuous part: jumps come on top.
+    """
+
+    kind: Literal["jump_diffusion"]
+    volatility: float = _quantity(_PER_ROOT_DAY, "Volatility between jumps.", ge=0)
+    drift_per_day: float = _quantity("1/day", "Drift; of what, `drift_of` says.", 0.0)
+    jumps_per_day: float = _quantity("1/day", "Mean number of jumps.", ge=0)
+    jump_mean: float = _quantity("log price", "Mean jump of the log price.")
+    jump_sd: float = _quantity("log price", "Standard deviation of a jump.", ge=0)
+
+
+class RegimeConfig(Settings):
+    """One regime of a switching process."""
+
+    name: str = Field(min_length=1, description="Name of the regime.")
+    volatility: float = _quantity(_PER_ROOT_DAY, "Volatility in this regime.", ge=0)
+    drift_per_day: float = _quantity("1/day", "Drift; of what, `drift_of` says.", 0.0)
+    mean_dwell_seconds: float = _quantity("s", "Mean of the exponential dwell time.", gt=0)
+    next_weights: dict[str, float] | None = Field(
+        None,
+        description="Relative chance of each regime that may follow, by name; by default all "
+        "others are equally likely.",
+    )
+
+
+class RegimeSwitchingPriceConfig(_Diffusion):
+    """Geometric Brownian motion whose regime switches at exponential times (a Markov chain).
+
+    The path starts in the first regime listed.
+    """
+
+    kind: Literal["regime_switching"]
+    regimes: Annotated[tuple[RegimeConfig, ...], Field(strict=False)] = Field(
+        min_length=2, description="The regimes; the first is where the path starts."
+    )
+
+    @model_validator(mode="after")
+    def _check_regimes(self) -> RegimeSwitchingPriceConfig:
+        names = [regime.name for regime in self.regimes]
+        if len(set(names)) < len(names):
+            raise ValueError(f"regimes are named {', '.join(names)}; give each a name of its own")
+        for regime in self.regimes:
+            _check_next_weights(regime, names)
+        return self
+
+
+def _check_next_weights(regime: RegimeConfig, names: list[str]) -> None:
+    """Raise when a regime is followed by itself, by an unknown one or by none."""
+    if regime.next_weights is None:
+        return
+    others = [name for name in names if name != regime.name]
+    for name, weight in regime.next_weights.items():
+        if name not in others:
+            raise ValueError(
+                f"next_weights of regime '{regime.name}' names '{name}'; "
+                f"it may name {', '.join(others)}"
+            )
+        if weight < 0:
+            raise ValueError(
+                f"next_weights of regime '{regime.name}' gives '{name}' {weight}; "
+                "a weight must be at least 0"
+            )
+    if math.fsum(regime.next_weights.values()) <= 0:
+        raise ValueError(
+            f"next_weights of regime '{regime.name}' has no positive weight; give one, "
+            "or leave next_weights out for equal chances"
+        )
+
+
+class VolatilitySegment(Settings):
+    """Volatility of the bridge up to a time."""
+
+    until_hours: float = _quantity("h", "End of the segment, since time 0.", gt=0)
+    volatility: float = _quantity(_PER_ROOT_DAY, "Volatility about the waypoints.", ge=0)
+
+
+class WaypointsPriceConfig(Settings):
+    """Known prices at known times, joined by a Brownian bridge of the log price.
+
+    Its mean is log-linear in time between waypoints; its noise has the volatility stated, less
+    what the bridge takes back to arrive.
+    """
+
+    is_diffusive: ClassVar[bool] = True
+
+    kind: Literal["waypoints"]
+    waypoints: Points = Field(
+        min_length=2,
+        description="Pairs [hours since time 0, price]; the first at hour 0, hours rising, the "
+        "last at or beyond the horizon. Met exactly, at the first grid step not before them.",
+        json_schema_extra={"unit": "h, USD"},
+    )
+    volatility: Annotated[tuple[VolatilitySegment, ...], Field(strict=False)] = Field(
+        min_length=1, description="Volatility by segment, up to the last waypoint."
+    )
+    wicks: Points = Field(
+        (),
+        description="Pairs [hours since time 0, price] of short excursions: the path leaves the "
+        "line between waypoints `wick_seconds` before, touches the price, and is back as long "
+        "after (or at a waypoint that comes sooner).",
+        json_schema_extra={"unit": "h, USD"},
+    )
+    wick_seconds: float = _quantity("s", "Time from the line to a wick's end and back.", 60.0, gt=0)
+
+    @model_validator(mode="after")
+    def _check_points(self) -> WaypointsPriceConfig:
+        hours = [hour for hour, _ in self.waypoints]
+        if hours[0] != 0.0:
+            raise ValueError(f"waypoints start at hour {hours[0]:g}; the first must be at hour 0")
+        _check_rising("waypoints", hours)
+        _check_rising("wicks", [hour for hour, _ in self.wicks])
+        for name, points in (("waypoints", self.waypoints), ("wicks", self.wicks)):
+            for hour, price in points:
+                if price <= 0:
+                    raise ValueError(f"{name} at hour {hour:g} has price {price:g}; it must be > 0")
+        for hour, _ in self.wicks:
+            if not 0 < hour < hours[-1] or hour in hours:
+                raise ValueError(
+                    f"wicks has hour {hour:g}; a wick lies between waypoints, "
+                    f"inside (0, {hours[-1]:g}) and on none of them"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _check_volatility(self) -> WaypointsPriceConfig:
+        ends = [segment.until_hours for segment in self.volatility]
+        _check_rising("volatility.until_hours", ends)
+        last = self.waypoints[-1][0]
+        if ends[-1] < last:
+            raise ValueError(
+                f"volatility ends at hour {ends[-1]:g}; it must reach the last waypoint "
+                f"at hour {last:g}"
+            )
+        return self
+
+
+def _check_rising(name: str, hours: Iterable[float]) -> None:
+    """Raise when times are not strictly increasing."""
+    before = -math.inf
+    for hour in hours:
+        if hour <= before:
+            raise ValueError(f"{name} has hour {hour:g} after hour {before:g}; hours must rise")
+        before = hour
+
+
+class ReplayPriceConfig(Settings):
+    """A historical path from exchange candles (CSV or Parquet)."""
+
+    is_diffusive: ClassVar[bool] = False
+
+    kind: Literal["replay"]
+    file: str = Field(
+        min_length=1, description="File with columns time, open, high, low, close, volume."
+    )
+    start: Annotated[datetime, Field(strict=False)] | None = Field(
+        None,
+        description="Opening time of the candle that is time 0 (UTC unless it has a zone); by "
+        "default the first candle of the file.",
+    )
+    candle_path: Literal["extremes", "open_close"] = Field(
+        "extremes",
+        description="How a candle becomes a path, log-linear between its points. `extremes`: open, "
+        "the extreme nearer to the open, the other extreme, close. `open_close`: open and close.",
+    )
+    sha256: str | None = Field(
+        None,
+        pattern="^[0-9a-f]{64}$",
+        description="SHA-256 that the file must have; a scenario as run records it.",
+    )
+
+
+PriceConfig = Annotated[
+    FixedPriceConfig
+    | GbmPriceConfig
+    | JumpDiffusionPriceConfig
+    | RegimeSwitchingPriceConfig
+    | WaypointsPriceConfig
+    | ReplayPriceConfig,
+    Field(discriminator="kind"),
+]
+
+
+class CorrelationConfig(Settings):
+    """Correlation of the diffusive parts of two assets; pairs not named are uncorrelated."""
+
+    assets: Annotated[tuple[str, str], Field(strict=False)] = Field(
+        description="The two assets, whose prices are drawn or bridged (not fixed or replayed)."
+    )
+    correlation: float = _quantity("1", "Correlation of their normals.", ge=-1, le=1)
+
+
+class ImpactConfig(Settings):
+    """Impact of trades on the reference price: coefficient x daily volatility x volume / turnover.
+
+    The permanent part stays; the transient part decays exponentially (Almgren et al. 2005,
+    linearized).
+    """
+
+    daily_volume_usd: float = _quantity("USD/day", "Turnover of the reference market.", gt=0)
+    volatility: float = _quantity(_PER_ROOT_DAY, "Volatility that scales the impact.", ge=0)
+    permanent_coefficient: float = _quantity("1", "Permanent impact coefficient.", 0.3, ge=0)
+    transient_coefficient: float = _quantity("1", "Transient impact coefficient.", 7.0, ge=0)
+    half_life_minutes: float = _quantity("min", "Half-life of the transient part.", 15.0, gt=0)
+
+
+class VenueTermsConfig(Settings):
+    """What a taker pays on the reference market beside impact."""
+
+    spread_bps: float = _quantity("bp", "Full spread between bid and ask.", 1.0, ge=0, lt=20_000)
+    taker_fee_bps: float = _quantity("bp", "Fee of the value traded.", 10.0, ge=0, lt=10_000)

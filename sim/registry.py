@@ -1,0 +1,123 @@
+"""What a protocol declares about itself, once: its configuration, state, verbs and checks.
+
+A new mechanism is one module that exports a `Mechanism`, and one line in the table of the composition
+root. The engine, the recorder, the summary and the checks work from this declaration alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from sim.kernel import Handler
+
+if TYPE_CHECKING:
+    from sim.world import World
+
+
+class Config(BaseModel):
+    """Base of every part of a scenario: strict, immutable, no unknown keys."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Verb(NamedTuple):
+    """One thing that can be asked of a venue."""
+
+    name: str
+    execute: Handler  # message: order
+    gas: int  # gas of the transaction
+    quote: Handler | None = None  # message: order; writes its amounts only; allows it as a leg
+
+
+class Claim(NamedTuple):
+    """Tokens that accounts of one group hold in a venue, or owe to it, beyond their balances.
+
+    The venue's own account carries the opposite claim, so that all holdings of a token, balances and
+    claims together, add up to its supply.
+    """
+
+    group: int
+    rows: np.ndarray  # int64, (n,)
+    token: int
+    amount: np.ndarray  # float64, (n,), token units; debts are negative
+
+
+class ShockKind(NamedTuple):
+    """Something that a scenario can make happen at a given time."""
+
+    kind: str
+    config: type[Config]
+    apply: Callable[[World, Any], None]
+
+
+class VenueSite(NamedTuple):
+    """Where a venue stands: what the world gives a mechanism to make its state row."""
+
+    name: str
+    number: int  # row of Venues
+    row: int  # row in the mechanism's state
+    chain: int
+    group: int
+    account: int
+    tokens: tuple[int, ...]  # the venue's tokens, in order
+    own_tokens: tuple[int, ...]  # tokens that the venue issues
+    config: Any
+
+
+def _pair_of(config: Any) -> list[tuple[str, str]]:
+    return [(config.chain, symbol) for symbol in getattr(config, "tokens", ())]
+
+
+@dataclass(frozen=True)
+class Mechanism:
+    """Declaration of one kind of protocol."""
+
+    kind: str
+    config: type[Config]
+    verbs: tuple[Verb, ...]
+    states: tuple[type, ...]  # what its handlers unpack, in order; its own state first
+    make: Callable[[World, Sequence[VenueSite]], Any]  # -> own state; funds the venues
+    quote: Handler | None = None  # message: quote; pools only
+    issues: Callable[[str, Any], tuple[tuple[str, str], ...]] = lambda name, config: ()
+    # ^ (chain, symbol) of the tokens that a venue mints
+    nodes: Callable[[Any], Sequence[tuple[str, str]]] = _pair_of  # (chain, symbol) it works with
+    claims: Callable[[World, Any], list[Claim]] = lambda world, state: []
+    sample: Callable[[World, Any], dict[str, list[dict[str, Any]]]] = lambda world, state: {}
+    sample_positions: Callable[[World, Any], dict[str, dict[str, Any]]] = lambda world, state: {}
+    check: Callable[[World, Any], None] = lambda world, state: None
+    events: tuple[tuple[str, Handler], ...] = ()  # event kinds it handles
+    shocks: tuple[ShockKind, ...] = ()
+
+
+@dataclass(frozen=True)
+class PopulationSite:
+    """Where a population stands: what the world gives a behaviour to make its columns."""
+
+    name: str
+    number: int
+    group: int
+    rows: int
+    chain: int
+    stream: int  # number of its random stream
+    config: Any
+
+
+@dataclass(frozen=True)
+class PopulationKind:
+    """Declaration of one kind of participant."""
+
+    kind: str
+    config: type[Config]
+    states: tuple[type, ...]  # what `react` unpacks, in order; its own state first
+    make: Callable[[World, PopulationSite], Any]  # -> own state
+    react: Handler | None  # message: clock; runs before each block of its chains
+    fund: Callable[[World, PopulationSite, Any], None]  # gives it its tokens at the start
+    view: type | None = None  # Mesa agent class of one row
+    tokens: Callable[[World, PopulationSite], Sequence[int]] | None = None  # it can hold; None: all
+    chains: Callable[[World, PopulationSite], Sequence[int]] | None = None  # None: its own chain
+    columns: Callable[[World, PopulationSite, Any], dict[str, Any]] | None = None  # more columns

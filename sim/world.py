@@ -1,0 +1,727 @@
+"""The world: all state in one place, built once from a plan, then advanced by the engine.
+
+`WorldPlan` says what exists. `World` gives everything its number (chains, tokens, venues, account
+groups), allocates the arrays, lets each mechanism and population make its own state, and binds it all
+into the engine's tables. It names no mechanism and no population: both come from the plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sim.agenda import PYTHON, PYTHON_RANK, Agenda, has_room, make_agenda, schedule
+from sim.chain import BLOCK, CHAIN, CLOCK, next_interval
+from sim.draws import stream_id
+from sim.engine import (
+    CALL_PYTHON,
+    DONE,
+    FAULTED,
+    FLUSH,
+    GENESIS,
+    OUTSIDE,
+    OUTSIDE_ACCOUNTS,
+    Tables,
+    advance,
+)
+from sim.errors import EngineError, InputError
+from sim.fee_market import FeeMarket
+from sim.kernel import bind, handler, kernel, shapes_of, view_of
+from sim.ledger import Ledger, check_conservation, holdings, make_ledger, mint, slot
+from sim.mempool import N_BLOCKS, N_FILLS, Outbox, make_outbox, post
+from sim.orders import ORDER
+from sim.prices import Prices, make_prices, update_prices
+from sim.python_turn import PythonTurn
+from sim.reference.impact import ImpactState, VenueTerms
+from sim.registry import Claim, Mechanism, PopulationKind, PopulationSite, VenueSite
+from sim.status import Status
+from sim.units import GWEI, TICKS_PER_SECOND, seconds, ticks
+from sim.venues import NO_TOKEN, Venues, draft, make_venues
+
+_CALLS = 1 << 40  # event keys from here on are the world's own calls
+_BUDGET = 20_000  # events and blocks between two looks at the clock: some 10 ms
+
+
+@dataclass(frozen=True)
+class ChainPlan:
+    """A chain; times in seconds, fees in gwei of the native token."""
+
+    name: str
+    interval_seconds: float
+    is_random: bool
+    gas_limit: int
+    fee_market: FeeMarket
+    base_fee_gwei: float
+    base_fee_floor_gwei: float
+    native: str  # symbol; "": gas is free
+
+
+@dataclass(frozen=True)
+class TokenPlan:
+    """A token of a chain; worth `scale` units of an asset, or nothing by itself (asset None)."""
+
+    chain: str
+    symbol: str
+    asset: str | None
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class VenuePlan:
+    """A pool, market or bridge; tokens as (chain, symbol)."""
+
+    name: str
+    mechanism: Mechanism
+    chain: str
+    tokens: tuple[tuple[str, str], ...]
+    config: Any
+    is_pool: bool = True
+
+
+@dataclass(frozen=True)
+class PopulationPlan:
+    """A population of `rows` agents of one kind; its home is `chain`."""
+
+    name: str
+    kind: PopulationKind
+    chain: str
+    rows: int
+    config: Any
+
+
+@dataclass(frozen=True)
+class WorldPlan:
+    """Everything that a world is built from."""
+
+    seed: int
+    horizon_seconds: float
+    step_seconds: float
+    assets: tuple[str, ...]
+    paths: np.ndarray  # float64, (n_assets, n_steps + 1), USD
+    path_step_seconds: float
+    chains: tuple[ChainPlan, ...]
+    tokens: tuple[TokenPlan, ...]
+    venues: tuple[VenuePlan, ...]
+    populations: tuple[PopulationPlan, ...]
+    impact: ImpactState | None = None
+    terms: VenueTerms | None = None
+    mempool_capacity: int = 16_384
+    fill_capacity: int = 65_536
+
+
+_own = view_of(Outbox, Venues)
+
+
+@kernel(inline=False)
+def _submit(binding, venue, verb, group, row, now, numbers, words):  # type: ignore[no-untyped-def]
+    """Draft and post one order from Python."""
+    box, venues = _own(binding)
+    order = draft(box, venues, venue, verb, group, row, now)
+    order.amount, order.amount1, order.limit, order.price_limit = (
+        numbers[0],
+        numbers[1],
+        numbers[2],
+        numbers[3],
+    )
+    order.tip = numbers[4]
+    order.max_fee += order.tip
+    if numbers[5] > 0.0:
+        order.max_fee = numbers[5]
+    order.a, order.b, order.parent = words[0], words[1], words[2]
+    order.token_in, order.token_out = words[3], words[4]
+    order.expires = words[5]
+    return post(box, order)
+
+
+class World:
+    """A built world.
+
+    Parameters
+    ----------
+    plan : what exists
+
+    Attributes
+    ----------
+    ledger, venues, prices, box, agenda, tables : state of the engine
+    states : own state of each mechanism (by kind) and population (by name)
+    on_fills, on_blocks : called with the records of each flush
+    on_python : called with the key of each Python event
+    on_pause : called about every 10 ms of work
+    """
+
+    def __init__(self, plan: WorldPlan) -> None:
+        self.plan = plan
+        self.seed = plan.seed
+        self.step_seconds = plan.step_seconds
+        self.horizon = ticks(plan.horizon_seconds)
+        self.chain_names = [chain.name for chain in plan.chains]
+        self.venue_names = [venue.name for venue in plan.venues]
+        self.population_names = [population.name for population in plan.populations]
+        self.asset_names = list(plan.assets)
+        self.on_fills: Callable[[np.ndarray], None] = lambda fills: None
+        self.on_blocks: Callable[[np.ndarray], None] = lambda blocks: None
+        self.on_python: Callable[[int], None] = lambda key: None
+        self.on_pause: Callable[[], None] = lambda: None
+        self.states: dict[str, Any] = {}
+        self.shared: dict[type, Any] = {}
+        self._turns: list[PythonTurn] = []
+        self._calls: list[Callable[[], None]] = []
+        self._mechanisms = list(dict.fromkeys(venue.mechanism for venue in plan.venues))
+        self._number_tokens()
+        self._number_groups()
+        self._allocate()
+        self._make_venues()
+        self._make_populations()
+        self._reactions = self._list_reactions()
+        self.rebind()
+
+    # --- numbering -------------------------------------------------------------------------------
+
+    def _number_tokens(self) -> None:
+        self.tokens = list(self.plan.tokens)
+        self._own_tokens: dict[str, tuple[int, ...]] = {}
+        for venue in self.plan.venues:
+            first = len(self.tokens)
+            nodes = venue.mechanism.issues(venue.name, venue.config)
+            self.tokens += [TokenPlan(chain, symbol, None) for chain, symbol in nodes]
+            self._own_tokens[venue.name] = tuple(range(first, len(self.tokens)))
+        self._token_at = {(t.chain, t.symbol): k for k, t in enumerate(self.tokens)}
+        self.token_names = [f"{t.chain}/{t.symbol}" for t in self.tokens]
+
+    def _number_groups(self) -> None:
+        every = list(range(len(self.tokens)))
+        self.group_names = ["outside"]
+        self.group_rows = [len(OUTSIDE_ACCOUNTS)]
+        held = [every]
+        self._group_of: dict[str, int] = {}
+        for mechanism in self._mechanisms:
+            self._group_of[mechanism.kind] = len(self.group_names)
+            self.group_names.append(mechanism.kind)
+            self.group_rows.append(sum(v.mechanism is mechanism for v in self.plan.venues))
+            held.append(every)
+        self.n_venue_groups = len(self.group_names)
+        self.population_sites = []
+        for number, population in enumerate(self.plan.populations):
+            site = PopulationSite(
+                name=population.name,
+                number=number,
+                group=len(self.group_names),
+                rows=population.rows,
+                chain=self.chain(population.chain),
+                stream=stream_id(f"population:{population.name}"),
+                config=population.config,
+            )
+            self.population_sites.append(site)
+            self.group_names.append(population.name)
+            self.group_rows.append(population.rows)
+            held.append(self._tokens_of(population, site))
+        self.group_tokens = held
+
+    def _tokens_of(self, population: PopulationPlan, site: PopulationSite) -> list[int]:
+        if population.kind.tokens is not None:
+            return list(dict.fromkeys(population.kind.tokens(self, site)))
+        homes = {self.chain_names[k] for k in self._chains_of(population, site)}
+        return [k for k, token in enumerate(self.tokens) if token.chain in homes]
+
+    def _chains_of(self, population: PopulationPlan, site: PopulationSite) -> list[int]:
+        if population.kind.chains is None:
+            return [site.chain]
+        return list(population.kind.chains(self, site))
+
+    def chain(self, name: str) -> int:
+        """Return the number of a chain."""
+        return _find(name, self.chain_names, "chain")
+
+    def venue(self, name: str) -> int:
+        """Return the number of a venue."""
+        return _find(name, self.venue_names, "venue")
+
+    def token(self, chain: str, symbol: str) -> int:
+        """Return the number of a token of a chain."""
+        if (chain, symbol) not in self._token_at:
+            known = ", ".join(t.symbol for t in self.tokens if t.chain == chain) or "none"
+            raise InputError(f"chain '{chain}' has no token '{symbol}'; it has: {known}")
+        return self._token_at[chain, symbol]
+
+    def asset(self, name: str) -> int:
+        """Return the number of an asset of the reference market."""
+        return _find(name, self.asset_names, "asset")
+
+    def group(self, name: str) -> int:
+        """Return the number of an account group: a population or a kind of mechanism."""
+        return _find(name, self.group_names, "population or mechanism")
+
+    # --- allocation ------------------------------------------------------------------------------
+
+    def _allocate(self) -> None:
+        plan = self.plan
+        n_tokens, n_groups = len(self.tokens), len(self.group_names)
+        is_outside = [k == OUTSIDE for k in range(n_groups)]
+        self.ledger = make_ledger(self.group_rows, self.group_tokens, is_outside, n_tokens)
+        assets = [self.asset(t.asset) if t.asset else -1 for t in self.tokens]
+        self.prices = make_prices(
+            plan.paths, plan.path_step_seconds, assets, plan.impact, plan.terms
+        )
+        self.prices.scale[:] = [t.scale for t in self.tokens]
+        update_prices(self.prices, 0)
+        self._verbs = [verb for mechanism in self._mechanisms for verb in mechanism.verbs]
+        self.verb_names = [
+            f"{mechanism.kind}.{verb.name}"
+            for mechanism in self._mechanisms
+            for verb in mechanism.verbs
+        ]
+        self.venues = make_venues(len(plan.venues), [verb.gas for verb in self._verbs])
+        self.box = make_outbox(self._make_chains(), plan.mempool_capacity, plan.seed)
+        self.agenda = make_agenda(65_536)
+        self._fills = np.zeros(plan.fill_capacity, ORDER)
+        self._blocks = np.zeros(16_384, BLOCK)
+        self._clock = np.zeros(1, CLOCK)
+        self.shared = {
+            Outbox: self.box,
+            Agenda: self.agenda,
+            Ledger: self.ledger,
+            Prices: self.prices,
+            Venues: self.venues,
+        }
+
+    def _make_chains(self) -> np.ndarray:
+        chains = np.zeros(len(self.plan.chains), CHAIN)
+        for record, chain in zip(chains, self.plan.chains, strict=True):
+            record["interval"] = ticks(chain.interval_seconds)
+            record["is_random"] = chain.is_random
+            record["gas_limit"] = chain.gas_limit
+            record["target"] = chain.gas_limit / 2
+            record["base_fee"] = chain.base_fee_gwei * GWEI
+            record["base_fee_floor"] = chain.base_fee_floor_gwei * GWEI
+            record["native"] = self.token(chain.name, chain.native) if chain.native else -1
+            record["stream"] = stream_id(f"chain:{chain.name}")
+            record["bid"] = chain.fee_market.bid.address
+            record["charge"] = chain.fee_market.charge.address
+            record["close"] = chain.fee_market.close.address
+        for row in range(len(chains)):
+            chains[row]["next"] = next_interval(chains[row], self.plan.seed)
+        return chains
+
+    def _make_venues(self) -> None:
+        first_verb = 0
+        self.venue_sites: list[VenueSite] = []
+        for mechanism in self._mechanisms:
+            sites = self._sites_of(mechanism, first_verb)
+            self.venue_sites += sites
+            state = mechanism.make(self, sites)
+            self.states[mechanism.kind] = state
+            self.shared[type(state)] = state
+            first_verb += len(mechanism.verbs)
+        self.venue_sites.sort(key=lambda site: site.number)
+
+    def _sites_of(self, mechanism: Mechanism, first_verb: int) -> list[VenueSite]:
+        sites: list[VenueSite] = []
+        group = self._group_of[mechanism.kind]
+        for number, venue in enumerate(self.plan.venues):
+            if venue.mechanism is not mechanism:
+                continue
+            tokens = tuple(self.token(*node) for node in venue.tokens)
+            row = len(sites)
+            chain = self.chain(venue.chain)
+            own = self._own_tokens[venue.name]
+            sites.append(
+                VenueSite(venue.name, number, row, chain, group, row, tokens, own, venue.config)
+            )
+            v = self.venues
+            v.row[number], v.chain[number], v.group[number], v.account[number] = (
+                row,
+                chain,
+                group,
+                row,
+            )
+            is_pool = mechanism.quote is not None
+            v.token0[number] = tokens[0] if is_pool else NO_TOKEN
+            v.token1[number] = tokens[1] if is_pool else NO_TOKEN
+            v.first_verb[number] = first_verb
+        return sites
+
+    def _make_populations(self) -> None:
+        for population, site in zip(self.plan.populations, self.population_sites, strict=True):
+            state = population.kind.make(self, site)
+            self.states[population.name] = state
+            population.kind.fund(self, site, state)
+
+    def endow(self, group: int, row: int, token: int, amount: float) -> None:
+        """Give an account tokens at time 0: the issue that happened before the simulation."""
+        status = mint(self.ledger, group, row, token, float(amount))
+        if status != Status.OK:
+            raise InputError(
+                f"{self.group_names[group]}[{row}] cannot be given {amount} of "
+                f"{self.token_names[token]} ({Status(status).name.lower()})"
+            )
+
+    def endow_column(self, group: int, token: int, amounts: np.ndarray | float) -> None:
+        """Give every account of a group tokens at time 0."""
+        held = holdings(self.ledger, group, self.group_rows[group])
+        amounts = np.broadcast_to(np.asarray(amounts, float), len(held))
+        held[:, self.ledger.column[group, token]] += amounts
+        self.ledger.supply[token] += amounts.sum()
+        self.ledger.n_moves[token] += len(held)
+        self.ledger.turnover[token] += amounts.sum()
+
+    def endow_genesis(self, token: int, amount: float) -> None:
+        """Issue a venue's own tokens to the genesis account, for populations to take over."""
+        self.endow(OUTSIDE, GENESIS, token, amount)
+
+    # --- binding ---------------------------------------------------------------------------------
+
+    def _list_reactions(self) -> list[tuple[str, int, tuple[Any, ...], int]]:
+        """(name, handler address, states, chain) of every population on each of its chains."""
+        reactions = []
+        for population, site in zip(self.plan.populations, self.population_sites, strict=True):
+            kind = population.kind
+            if kind.react is None:
+                continue
+            states = self._gather(kind.states, self.states[population.name])
+            reactions += [
+                (population.name, kind.react.address, states, chain)
+                for chain in self._chains_of(population, site)
+            ]
+        return reactions
+
+    def _gather(self, kinds: Sequence[type], own: Any) -> tuple[Any, ...]:
+        """Return one state of each type: the caller's own where the type matches."""
+        found = []
+        owned = {type(state): state for state in (own if type(own) is tuple else (own,))}
+        for kind in kinds:
+            if kind in owned:
+                found.append(owned[kind])
+            elif kind in self.shared:
+                found.append(self.shared[kind])
+            else:  # a mechanism that this world has none of
+                found.append(empty_state(kind))
+        return tuple(found)
+
+    def rebind(self) -> None:
+        """Make all bindings and the engine's tables anew: after a build, a copy or any growth."""
+        self._bindings: list[np.ndarray] = []
+        self._keep: list[Any] = []
+        execute, quotes, verb_binding = [], [], []
+        on_event, event_binding = [], []
+        self.event_kinds: dict[str, int] = {}
+        for mechanism in self._mechanisms:
+            state = self.states[mechanism.kind]
+            address = self._bind(*self._gather(mechanism.states, state))
+            for verb in mechanism.verbs:
+                execute.append(verb.execute.address)
+                quotes.append(verb.quote.address if verb.quote else 0)
+                verb_binding.append(address)
+            for name, body in mechanism.events:
+                self.event_kinds[name] = len(on_event)
+                on_event.append(body.address)
+                event_binding.append(address)
+            if mechanism.quote is not None:
+                mine = self.venues.group == self._group_of[mechanism.kind]
+                self.venues.quote[mine] = mechanism.quote.address
+                self.venues.quote_binding[mine] = address
+        reacts = [
+            (body, self._bind(*states) if states else 0, chain)
+            for _, body, states, chain in self._reactions
+        ]
+        self.tables = Tables(
+            *(
+                np.array(column, np.int64)
+                for column in (
+                    execute,
+                    quotes,
+                    verb_binding,
+                    [r[0] for r in reacts],
+                    [r[1] for r in reacts],
+                    [r[2] for r in reacts],
+                    [1] * len(reacts),
+                    on_event,
+                    event_binding,
+                )
+            ),
+            clock=self._clock,
+            fills=self._fills,
+            blocks=self._blocks,
+        )
+        self._binding = self._bind(
+            self.box, self.tables, self.agenda, self.ledger, self.prices, self.venues
+        )
+        self._own_binding = self._bind(self.box, self.venues)
+
+    def _bind(self, *states: Any) -> int:
+        binding = bind(*states)
+        self._bindings.append(binding)
+        self._keep += states
+        return int(binding.ctypes.data)
+
+    def add_python_reaction(self, chain: int, turn: Callable[[], None]) -> int:
+        """Call `turn` before each block of a chain; returns its row in the reaction table."""
+        entry = PythonTurn(lambda message: turn())
+        self._turns.append(entry)
+        self._reactions.append(("python", entry.address, (), chain))
+        self.rebind()
+        return len(self._reactions) - 1
+
+    def switch(self, population: str, is_on: bool) -> None:
+        """Let a population act, or stop acting, before blocks; moves nobody else's draws."""
+        rows = [k for k, reaction in enumerate(self._reactions) if reaction[0] == population]
+        if not rows:
+            raise InputError(
+                f"no population '{population}' acts here; these do: "
+                + ", ".join(dict.fromkeys(reaction[0] for reaction in self._reactions))
+            )
+        self.tables.react_is_on[rows] = int(is_on)
+
+    # --- running ---------------------------------------------------------------------------------
+
+    @property
+    def now(self) -> int:
+        """The present tick."""
+        return int(self._clock[0]["now"])
+
+    @property
+    def time(self) -> float:
+        """The present time in seconds."""
+        return seconds(self.now)
+
+    def schedule_python(self, tick: int, key: int) -> None:
+        """Call `on_python(key)` at a tick, after blocks and samples of that tick."""
+        self.schedule(tick, PYTHON_RANK, PYTHON, key)
+
+    def call_at(self, tick: int, rank: int, body: Callable[[], None]) -> None:
+        """Call `body` once at a tick, in the place that `rank` has among the events of the tick."""
+        key = _CALLS + len(self._calls)
+        self._calls.append(body)
+        self.schedule(tick, rank, PYTHON, key)
+
+    def _call(self, key: int) -> None:
+        if key >= _CALLS:
+            self._calls[key - _CALLS]()
+        else:
+            self.on_python(key)
+
+    def schedule(
+        self, tick: int, rank: int, kind: int, a: int = 0, b: int = 0, x: float = 0.0
+    ) -> None:
+        """Put an event on the agenda."""
+        if not has_room(self.agenda):
+            raise EngineError(f"the agenda is full ({len(self.agenda.events)} events)")
+        schedule(self.agenda, tick, rank, 0, kind, a, b, x, 0.0)
+
+    def advance(self, until: int) -> None:
+        """Run events and blocks up to and including tick `until`.
+
+        Raises
+        ------
+        InputError
+            `until` lies beyond the horizon, where prices end.
+        EngineError
+            A rule of the engine was broken.
+        """
+        if until > self.horizon:
+            raise InputError(
+                f"cannot run to {seconds(until):g} s: the scenario ends at "
+                f"{seconds(self.horizon):g} s; raise its horizon"
+            )
+        while True:
+            why = advance(until, _BUDGET, self._binding)
+            if why == FLUSH:
+                self.flush()
+            elif why == CALL_PYTHON:
+                self._call(int(self.agenda.events[-2]["a"]))
+            elif why == FAULTED:
+                self._raise_fault()
+            elif why == DONE:
+                update_prices(self.prices, until)
+                return
+            self.on_pause()
+
+    def _raise_fault(self) -> None:
+        for turn in self._turns:
+            if turn.error is not None:
+                error, turn.error = turn.error, None
+                raise error
+        raise EngineError(
+            f"a compiled turn failed at {self.time:.6f} s; run again with UNDERTOW_JIT=0 to see where"
+        )
+
+    def flush(self) -> None:
+        """Hand the recorded fills and blocks to their readers and empty the buffers."""
+        counter = self.box.counter
+        n_fills, n_blocks = int(counter[N_FILLS]), int(counter[N_BLOCKS])
+        counter[N_FILLS] = counter[N_BLOCKS] = 0
+        self.on_fills(self._fills[:n_fills])
+        self.on_blocks(self._blocks[:n_blocks])
+
+    def submit(
+        self,
+        venue: str,
+        verb: str,
+        population: str,
+        row: int,
+        *,
+        amount: float = 0.0,
+        amount1: float = 0.0,
+        limit: float = 0.0,
+        price_limit: float = 0.0,
+        a: int = 0,
+        b: int = 0,
+        tip_gwei: float = 0.0,
+        max_fee_gwei: float = 0.0,
+        expires_in: float = 600.0,
+        parent: int = 0,
+    ) -> int:
+        """Submit an order from Python; returns its number, or -1 when the mempool is full.
+
+        Parameters
+        ----------
+        venue, verb : names, such as "eth-dai" and "swap"
+        population, row : the account that sends it
+        amount, amount1, limit, price_limit, a, b : arguments of the verb; a swap takes the side in `a`
+            (0 pays token 0), at most `amount` in and at least `limit` out
+        tip_gwei, max_fee_gwei : gwei; 0: no tip, twice the base fee of now
+        expires_in : seconds
+
+        Raises
+        ------
+        InputError
+            A name or row does not exist; says which do.
+        """
+        number = self.venue(venue)
+        mechanism = self.plan.venues[number].mechanism
+        verbs = [v.name for v in mechanism.verbs]
+        offset = _find(verb, verbs, f"verb of {mechanism.kind}")
+        group = self.group(population)
+        if not 0 <= row < self.group_rows[group]:
+            raise InputError(
+                f"{population} has no row {row}; rows run from 0 to {self.group_rows[group] - 1}"
+            )
+        token_in, token_out = -1, -1
+        if mechanism.quote is not None and verb == "swap":
+            if a not in (0, 1):
+                raise InputError(f"the side of a swap is {a}; it must be 0 or 1")
+            pair = int(self.venues.token0[number]), int(self.venues.token1[number])
+            token_in, token_out = pair[a], pair[1 - a]
+        numbers = np.array(
+            [amount, amount1, limit, price_limit, tip_gwei * GWEI, max_fee_gwei * GWEI]
+        )
+        expires = self.now + ticks(expires_in)
+        words = np.array([a, b, parent, token_in, token_out, expires], np.int64)
+        return int(
+            _submit(self._own_binding, number, offset, group, row, self.now, numbers, words)
+        )
+
+    # --- reading ---------------------------------------------------------------------------------
+
+    def balances(self, population: str, token: int) -> np.ndarray:
+        """Return what each account of a group holds of a token: float64, (rows,), token units."""
+        group = self.group(population)
+        column = self.ledger.column[group, token]
+        rows = self.group_rows[group]
+        if column < 0:
+            return np.zeros(rows)
+        return holdings(self.ledger, group, rows)[:, column]
+
+    def holders(self, token: int) -> list[tuple[int, np.ndarray, np.ndarray]]:
+        """Return (group, rows, amounts) of every account that holds some of a token."""
+        found = []
+        for group, rows in enumerate(self.group_rows):
+            column = self.ledger.column[group, token]
+            if column >= 0:
+                held = holdings(self.ledger, group, rows)[:, column]
+                some = np.flatnonzero(held != 0.0)
+                if len(some):
+                    found.append((group, some, held[some]))
+        return found
+
+    def columns_of(self, site: PopulationSite) -> dict[str, Any]:
+        """Return the columns of a population: its state, its balances, and what its kind adds."""
+        population = self.plan.populations[site.number]
+        own = self.states[site.name]
+        columns: dict[str, Any] = {}
+        for state in own if type(own) is tuple else (own,):
+            for name, column in zip(getattr(state, "_fields", ()), state, strict=False):
+                if column.shape == (site.rows,) and name not in columns:
+                    columns[name] = column
+        home = self.chain_names[site.chain]
+        for token in self.group_tokens[site.group]:
+            plan = self.tokens[token]
+            name = plan.symbol if plan.chain == home else self.token_names[token]
+            columns.setdefault(name, self.balances(site.name, token))
+        if population.kind.columns is not None:
+            columns |= population.kind.columns(self, site, own)
+        return columns
+
+    def claims(self) -> list[Claim]:
+        """Return the tokens that accounts hold in venues, or owe them, beyond their balances."""
+        found: list[Claim] = []
+        for mechanism in self._mechanisms:
+            found += mechanism.claims(self, self.states[mechanism.kind])
+        return found
+
+    def holdings(self) -> np.ndarray:
+        """Return what each group holds of each token, balances and claims together.
+
+        Returns
+        -------
+        float64, (n_groups, n_tokens), token units; each column adds up to the token's supply
+        """
+        made = np.zeros((len(self.group_names), len(self.tokens)))
+        for group, rows in enumerate(self.group_rows):
+            held = holdings(self.ledger, group, rows)
+            made[group, self.group_tokens[group]] = held.sum(axis=0)
+        for claim in self.claims():
+            made[claim.group, claim.token] += claim.amount.sum()
+        return made
+
+    def account_holdings(self) -> list[np.ndarray]:
+        """Return the same account by account: for each group float64, (rows, n_tokens)."""
+        made = []
+        for group, rows in enumerate(self.group_rows):
+            table = np.zeros((rows, len(self.tokens)))
+            table[:, self.group_tokens[group]] = holdings(self.ledger, group, rows)
+            made.append(table)
+        for claim in self.claims():
+            np.add.at(made[claim.group][:, claim.token], claim.rows, claim.amount)
+        return made
+
+    def check(self) -> None:
+        """Check conservation of every token and the invariants of every mechanism.
+
+        Raises
+        ------
+        InvariantError
+            Something was created, lost or forged without being named.
+        """
+        check_conservation(self.ledger, self.group_rows, self.token_names)
+        for mechanism in self._mechanisms:
+            mechanism.check(self, self.states[mechanism.kind])
+
+    def sample(self) -> dict[str, list[dict[str, Any]]]:
+        """Return the state rows of every mechanism, by record name."""
+        rows: dict[str, list[dict[str, Any]]] = {}
+        for mechanism in self._mechanisms:
+            for name, made in mechanism.sample(self, self.states[mechanism.kind]).items():
+                rows.setdefault(name, []).extend(made)
+        return rows
+
+    def sample_positions(self) -> dict[str, dict[str, Any]]:
+        """Return the columns of the `positions` record now, by record name."""
+        found: dict[str, dict[str, Any]] = {}
+        for mechanism in self._mechanisms:
+            found |= mechanism.sample_positions(self, self.states[mechanism.kind])
+        return found
+
+
+def empty_state(kind: type) -> Any:
+    """Return a state of a NamedTuple type without rows."""
+    return kind(*(np.zeros((0,) * ndim, dtype) for dtype, ndim in shapes_of(kind)))
+
+
+def _find(name: str, known: Sequence[str] | Mapping[str, Any], what: str) -> int:
+    names = list(known)
+    if name not in names:
+        raise InputError(f"no {what} '{name}'; there are: {', '.join(names) or 'none'}")
+    return names.index(name)

@@ -1,0 +1,15 @@
+"""Settings of every test: one hypothesis profile, no display, plain error lines."""
+
+import os
+
+from hypothesis import settings
+
+# The first example may compile a kernel, hence no deadline; the same examples on every machine.
+settings.register_profile(
+    "undertow", deadline=None, derandomize=True, max_examples=50, print_blob=True
+)
+settings.load_profile("undertow")
+
+os.environ["MPLBACKEND"] = "agg"
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+os.environ["TYPER_USE_RICH"] = "0"  # one-line errors without escape codes
