@@ -20,6 +20,7 @@ from pydantic import Field
 
 from agents.arrivals import Arrivals, make_arrivals, next_arrival, renew
 from agents.population import ColumnarAgent
+from agents.routing import best_pool, swap_cost
 from sim.chain import clock_at
 from sim.draws import normal, normal_column, uniform_column, uniforms
 from sim.kernel import F8, I8, handler, kernel, view_of
@@ -30,7 +31,7 @@ from sim.prices import Prices
 from sim.registry import Config, PopulationKind, PopulationSite
 from sim.status import Status
 from sim.units import HOUR, TICKS_PER_SECOND
-from sim.venues import Venues, draft_swap, quote
+from sim.venues import Venues, draft_swap
 
 if TYPE_CHECKING:
     from sim.world import World
@@ -75,10 +76,18 @@ class NoiseTradersConfig(Config):
         40.0, gt=0.0, description="Wallet of a trader over its median size, half in each side."
     )
     slippage_low: float = Field(
-        0.005, ge=0.0, lt=1.0, description="Least slippage limit.", json_schema_extra={"unit": "fraction"}
+        0.005,
+        ge=0.0,
+        lt=1.0,
+        description="Least slippage limit.",
+        json_schema_extra={"unit": "fraction"},
     )
     slippage_high: float = Field(
-        0.03, ge=0.0, lt=1.0, description="Largest slippage limit.", json_schema_extra={"unit": "fraction"}
+        0.03,
+        ge=0.0,
+        lt=1.0,
+        description="Largest slippage limit.",
+        json_schema_extra={"unit": "fraction"},
     )
     elasticity: float = Field(
         0.0,
@@ -86,7 +95,10 @@ class NoiseTradersConfig(Config):
         description="Demand falls as exp(-elasticity x cost); 150 makes 30 bp cost 36 % of the demand.",
     )
     activity_power: float = Field(
-        0.0, ge=0.0, le=2.0, description="Arrivals grow with (hourly volatility / long-run) to this power."
+        0.0,
+        ge=0.0,
+        le=2.0,
+        description="Arrivals grow with (hourly volatility / long-run) to this power.",
     )
     max_activity: float = Field(4.0, ge=1.0, description="Largest multiple of the arrival rate.")
     tip_gwei: float = Field(
@@ -102,33 +114,6 @@ class NoiseTrader(ColumnarAgent):
 
 
 unpack = view_of(NoiseState, Arrivals, Outbox, Ledger, Prices, Venues)
-
-
-@kernel
-def best_pool(venues, candidates, token_in, token_out, amount):  # type: ignore[no-untyped-def]
-    """Return (pool, side, amount out) that gives most for an amount; pool -1: none."""
-    best, best_side, best_out = -1, 0, 0.0
-    for k in range(candidates.shape[0]):
-        venue = candidates[k]
-        side = 0 if venues.token0[venue] == token_in else 1
-        pays = venues.token0[venue] if side == 0 else venues.token1[venue]
-        gives = venues.token1[venue] if side == 0 else venues.token0[venue]
-        if pays != token_in or gives != token_out or venues.is_halted[venue] != 0:
-            continue
-        q = quote(venues, venue, side, amount, 0.0)
-        if q.status == OK and q.amount_in == amount and q.amount_out > best_out:
-            best, best_side, best_out = venue, side, q.amount_out
-    return best, best_side, best_out
-
-
-@kernel
-def swap_cost(box, venues, prices, venue, side, amount, out):  # type: ignore[no-untyped-def]
-    """Return the cost of a quoted swap as a share of its amount: fee, impact and gas."""
-    chain = box.chains[venues.chain[venue]]
-    price = venues.price[venue] if side == 0 else 1.0 / venues.price[venue]
-    token = venues.token0[venue] if side == 0 else venues.token1[venue]
-    gas = venues.gas[venues.first_verb[venue]] * chain.base_fee * prices.reference[chain.native]
-    return 1.0 - out / (amount * price) + gas / max(amount * prices.reference[token], 1e-9)
 
 
 @kernel
@@ -177,7 +162,9 @@ def react(binding, message):  # type: ignore[no-untyped-def]
     return OK
 
 
-def activity_by_minute(path: np.ndarray, step_seconds: float, power: float, most: float) -> np.ndarray:
+def activity_by_minute(
+    path: np.ndarray, step_seconds: float, power: float, most: float
+) -> np.ndarray:
     """Return (hourly volatility / long-run volatility) ** power by minute, as a share of `most`.
 
     Parameters

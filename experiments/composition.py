@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from agents.population import Population
 from experiments.kinds import mechanisms, populations, shock_kinds
 from experiments.scenario import Scenario
 from sim.agenda import SHOCK_RANK
@@ -131,7 +132,9 @@ def _population_plan(name: str, people: Any, scenario: Scenario) -> PopulationPl
 def _add_populations(model: Model, world: World) -> None:
     for plan, site in zip(world.plan.populations, world.population_sites, strict=True):
         if plan.kind.view is not None:
-            model.add_population(plan.name, plan.kind.view, site.rows, world.columns_of(site))
+            Population(
+                model, plan.kind.view, site.rows, world.columns_of(site), plan.name
+            )
 
 
 def _schedule_shocks(world: World, scenario: Scenario) -> None:

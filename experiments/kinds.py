@@ -5,19 +5,24 @@ A new kind is one module and one line here; a plug-in calls `register`.
 
 from __future__ import annotations
 
-from agents import arbitrageurs, noise_traders
+from agents import arbitrageurs, noise_traders, oracle_keepers
 from sim import exchange, shocks
 from sim.amm import constant_product
 from sim.errors import InputError
+from sim.lending import protocol as lending
+from sim.oracles import oracle
 from sim.registry import Mechanism, PopulationKind, ShockKind
 
 _MECHANISMS: list[Mechanism] = [
     exchange.MECHANISM,
+    oracle.MECHANISM,
     constant_product.MECHANISM,
+    lending.MECHANISM,
 ]
 _POPULATIONS: list[PopulationKind] = [
     noise_traders.KIND,
     arbitrageurs.KIND,
+    oracle_keepers.KIND,
 ]
 _SHOCKS: list[ShockKind] = [*shocks.KINDS]
 

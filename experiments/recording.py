@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from sim.agenda import SAMPLE_RANK
 from sim.engine import OUTSIDE, OUTSIDE_ACCOUNTS
+from sim.lending.protocol import liquidation_details
 from sim.orders import CAUSE_KINDS, split_cause
 from sim.prices import update_prices
 from sim.records import TABLES, Table
@@ -125,6 +126,9 @@ class Recorder:
         world.on_fills = self._record_fills
         world.on_blocks = self._record_blocks
         self._verbs = world.verb_names
+        self._liquidate_verbs = [
+            k for k, name in enumerate(self._verbs) if name.endswith(".liquidate")
+        ]
         self._populations = ["", *world.group_names]
         self._start = world.holdings()
         self._start_price = world.prices.fundamental.copy()
@@ -206,6 +210,36 @@ class Recorder:
             }
         )
         self._count(fills, is_group)
+        done = (fills["status"] == Status.OK) & np.isin(fills["verb"], self._liquidate_verbs)
+        if done.any():
+            self._record_liquidations(fills[done])
+
+    def _record_liquidations(self, fills: np.ndarray) -> None:
+        world = self.world
+        details = liquidation_details(world, fills)
+        seized = fills["amount_out"]
+        self.writers["liquidations"].append(
+            {
+                "fill_id": fills["fill"],
+                "time": fills["time"] / TICKS_PER_SECOND,
+                "chain": Text(fills["chain"], world.chain_names),
+                "venue": Text(fills["venue"], world.venue_names),
+                "position": fills["a"],
+                "borrower_population": Text(details["borrower_population"], world.group_names),
+                "borrower_account": details["borrower_account"],
+                "liquidator_population": Text(fills["group"], world.group_names),
+                "liquidator_account": fills["row"],
+                "debt_token": Text(fills["token_in"], world.token_names),
+                "collateral_token": Text(fills["token_out"], world.token_names),
+                "debt_repaid": fills["amount_in"],
+                "collateral_seized": seized,
+                "debt_usd": fills["value_in"],
+                "seized_usd": fills["value_out"],
+                "seized_oracle_usd": seized * fills["y"],
+                "health_factor": fills["x"],
+                "delay": details["delay"],
+            }
+        )
 
     def _count(self, fills: np.ndarray, group: np.ndarray) -> None:
         """Add up what populations did and paid."""

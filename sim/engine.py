@@ -12,7 +12,7 @@ from sim.agenda import BLOCK_RANK, PYTHON, Agenda, take
 from sim.chain import BLOCK, CLOCK, next_interval
 from sim.fee_market import WAIT
 from sim.kernel import I8, invoke, kernel, records, row_address, view_of
-from sim.ledger import Ledger, balance_of, can_pay, transfer
+from sim.ledger import Ledger, can_pay, transfer
 from sim.mempool import (
     N_BLOCKS,
     N_FILLS,
@@ -326,12 +326,3 @@ def advance(until, budget, binding):  # type: ignore[no-untyped-def]
         if status != OK:
             return FAULTED
     return PAUSE
-
-
-@kernel
-def spendable(box, ledger, chain, group, row, token, gas):  # type: ignore[no-untyped-def]
-    """Return what an account can spend of a token, with the gas of one order kept back."""
-    held = balance_of(ledger, group, row, token)
-    if box.chains[chain].native == token:
-        held -= 2.0 * gas * box.chains[chain].base_fee
-    return max(held, 0.0)

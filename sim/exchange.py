@@ -15,7 +15,7 @@ import numpy as np
 
 from sim.engine import OUTSIDE, REFERENCE_MARKET
 from sim.kernel import I8, handler, kernel, view_of
-from sim.ledger import Ledger, transfer
+from sim.ledger import Ledger, slot, transfer
 from sim.orders import order_at
 from sim.prices import Prices, update_prices
 from sim.reference.impact import apply_trade
@@ -78,6 +78,8 @@ def _trade(binding, message):  # type: ignore[no-untyped-def]
         return BAD_AMOUNT
     if order.amount == 0.0:
         return ZERO_AMOUNT
+    if slot(ledger, order.group, order.row, token_out) < 0:
+        return NOT_ALLOWED
     out = quote_trade(prices, token_in, token_out, order.amount)
     if out < order.limit:
         return SLIPPAGE

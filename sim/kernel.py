@@ -10,8 +10,9 @@ Compiled code may not name what it calls, and Python may not pass tuples of arra
 
 With `UNDERTOW_JIT=0` the same source runs as plain Python over the same tables: the readable twin.
 
-Compiled code is cached in a folder named by the hash of every source of `sim` and `agents`, so
-that a changed callee never meets a stale caller. `UNDERTOW_CACHE` overrides its place.
+Compiled code is cached in a folder a module, named by the hash of its source and of all it imports from
+`sim` and `agents`, so that a changed callee never meets a stale caller. `UNDERTOW_CACHE` overrides the
+place.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import ctypes
 import functools
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -71,6 +73,51 @@ def source_hash() -> str:
 
 
 @functools.cache
+def _imports_of(module: str) -> tuple[bytes, frozenset[str]]:
+    """Return the source of one of our modules and the modules of ours that it imports."""
+    file = _file_of(module)
+    if file is None:
+        return b"", frozenset()
+    source = file.read_bytes()
+    text = _TYPE_CHECKING.sub("", source.decode())
+    found = set()
+    for package, names in _IMPORT.findall(text):
+        found.add(package)
+        found |= {f"{package}.{name}" for name in re.findall(r"[A-Za-z_]\w*", names)}
+    return source, frozenset(name for name in found if _file_of(name) is not None)
+
+
+_TYPE_CHECKING = re.compile(r"^if TYPE_CHECKING:\n(?:[ \t].*\n|\n)*", re.MULTILINE)
+_IMPORT = re.compile(
+    r"^\s*from ((?:sim|agents)[\w.]*) import (\([^)]*\)|.*)$", re.MULTILINE
+)
+
+
+@functools.cache
+def _file_of(module: str) -> Path | None:
+    path = ROOT.joinpath(*module.split("."))
+    for file in (path.with_suffix(".py"), path / "__init__.py"):
+        if file.is_file():
+            return file
+    return None
+
+
+@functools.cache
+def module_hash(module: str) -> str:
+    """Return the hash of a module and of all it imports: what its compiled code depends on."""
+    closure, waiting = set(), [module]
+    while waiting:
+        name = waiting.pop()
+        if name not in closure:
+            closure.add(name)
+            waiting += _imports_of(name)[1]
+    digest = hashlib.sha256()
+    for name in sorted(closure):
+        digest.update(name.encode() + b"\0" + _imports_of(name)[0])
+    return digest.hexdigest()
+
+
+@functools.cache
 def cache_folder() -> Path | None:
     """Return the writable folder for compiled code, or None when there is none."""
     places = (
@@ -80,7 +127,7 @@ def cache_folder() -> Path | None:
         tempfile.gettempdir(),
     )
     for place in filter(None, places):
-        folder = Path(place).expanduser() / "undertow" / source_hash()[:16]
+        folder = Path(place).expanduser() / "undertow"
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder):
@@ -91,20 +138,23 @@ def cache_folder() -> Path | None:
 
 
 def is_compiled() -> bool:
-    """Return whether this version's compiled code is in the cache already."""
+    """Return whether this version's engine is in the cache already."""
     folder = cache_folder()
-    return not JIT or (folder is not None and any(folder.glob("sim.engine/*.nbi")))
+    name = f"sim.engine-{module_hash('sim.engine')[:16]}"
+    return not JIT or (folder is not None and any((folder / name).glob("*.nbi")))
 
 
 class Locator(caching._CacheLocator):
-    """Keep our kernels under one folder, wherever the package lies."""
+    """Keep our kernels in a folder a module and version of all it depends on."""
 
     def __init__(self, function: Any, file: str) -> None:
         path = Path(file).resolve()
         self._lineno = function.__code__.co_firstlineno
         self._stamp = hashlib.sha256(path.read_bytes()).hexdigest()
-        is_own = path.is_relative_to(ROOT)
-        name = function.__module__ if is_own else f"user-{self._stamp[:16]}"
+        if path.is_relative_to(ROOT):
+            name = f"{function.__module__}-{module_hash(function.__module__)[:16]}"
+        else:  # a user's own module: depends on itself and, for all we know, on all of ours
+            name = f"user-{self._stamp[:16]}-{source_hash()[:16]}"
         self._path = str((cache_folder() or Path(tempfile.gettempdir())) / name)
 
     def get_cache_path(self) -> str:

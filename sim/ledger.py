@@ -9,6 +9,7 @@ Only `transfer`, `mint` and `burn` write balances. Sum of balances = supply, for
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -88,7 +89,7 @@ def can_pay(ledger, group, row, token, amount):  # type: ignore[no-untyped-def]
     at = slot(ledger, group, row, token)
     if at < 0:
         return NOT_ALLOWED
-    if not amount >= 0.0:
+    if not 0.0 <= amount < math.inf:
         return BAD_AMOUNT
     if ledger.is_outside[group] == 0 and ledger.balance[at] < amount:
         return INSUFFICIENT_FUNDS
@@ -117,7 +118,7 @@ def mint(ledger, group, row, token, amount):  # type: ignore[no-untyped-def]
     at = slot(ledger, group, row, token)
     if at < 0:
         return NOT_ALLOWED
-    if not amount >= 0.0:
+    if not 0.0 <= amount < math.inf:
         return BAD_AMOUNT
     ledger.balance[at] += amount
     ledger.supply[token] += amount

@@ -24,6 +24,7 @@ class Prices(NamedTuple):
 
     path: F8x2  # float64, (n_assets, n_steps + 1), USD
     step: I8  # int64, (1,), ticks per grid step
+    now: I8  # int64, (1,), tick of the last update
     asset: I8  # int64, (n_tokens,), asset of the token, -1: has no reference price
     scale: F8  # float64, (n_tokens,), units of the asset
     fundamental: F8  # float64, (n_tokens,), USD now
@@ -48,6 +49,7 @@ def fundamental_at(prices, asset, now):  # type: ignore[no-untyped-def]
 @kernel
 def update_prices(prices, now):  # type: ignore[no-untyped-def]
     """Bring the fundamental and reference price of every token to now."""
+    prices.now[0] = now
     for token in range(prices.asset.shape[0]):
         asset = prices.asset[token]
         if asset >= 0:
@@ -78,6 +80,7 @@ def make_prices(
     prices = Prices(
         path=np.ascontiguousarray(paths, np.float64),
         step=np.array([round(step_seconds * TICKS_PER_SECOND)], np.int64),
+        now=np.zeros(1, np.int64),
         asset=np.array(asset, np.int64),
         scale=np.ones(len(asset)),
         fundamental=np.zeros(len(asset)),

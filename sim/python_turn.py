@@ -1,18 +1,21 @@
 """Plain Python in the engine's tables: an entry that never raises into compiled code.
 
 A Python turn costs about 0.1 µs and its body. It may read everything and submit orders; it may not
-advance time. What it raises is kept in `error`, the engine stops at once, and `World.advance` raises
-it again where Python can see it.
+advance time. What it raises is kept in `error`, the engine stops at once, and the world raises it
+again where Python can see it.
 """
 
 from __future__ import annotations
 
 import ctypes
 import weakref
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from sim.kernel import JIT, handler
 from sim.status import FAULT, OK
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _ENTRY = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 
@@ -41,7 +44,7 @@ class PythonTurn:
         else:
             self.address = handler(_weakly(self)).address
 
-    def run(self, binding: int, message: int) -> int:
+    def run(self, binding: int, message: int) -> int:  # noqa: ARG002 - a table entry's signature
         """Run the body; returns its status, or FAULT when it raised."""
         try:
             status = self.turn(message)

@@ -162,7 +162,8 @@ MARKETS = Table(
         borrow_rate  | float64 | 1/year   | linear over 365 days
         supply_rate  | float64 | 1/year   | linear over 365 days
         oracle_price | float64 | USD      | price that the market uses
-        bad_debt     | float64 | USD      | recognised so far and not covered
+        bad_debt     | float64 | USD      | recognised so far, at reference prices
+        latent_bad_debt | float64 | USD   | debt beyond its collateral now, at reference prices
         """
     ),
 )

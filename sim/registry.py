@@ -85,6 +85,7 @@ class Mechanism:
     quote: Handler | None = None  # message: quote; pools only
     issues: Callable[[str, Any], tuple[tuple[str, str], ...]] = lambda name, config: ()
     # ^ (chain, symbol) of the tokens that a venue mints
+    react: Handler | None = None  # message: clock; runs before each block of every chain
     nodes: Callable[[Any], Sequence[tuple[str, str]]] = _pair_of  # (chain, symbol) it works with
     claims: Callable[[World, Any], list[Claim]] = lambda world, state: []
     sample: Callable[[World, Any], dict[str, list[dict[str, Any]]]] = lambda world, state: {}

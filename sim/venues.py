@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sim.kernel import F8, I8, invoke, kernel, records, row_address
+from sim.ledger import balance_of
 from sim.mempool import claim
 from sim.orders import QUOTE, SWAP
 from sim.units import TICKS_PER_SECOND
@@ -111,3 +112,12 @@ def draft_swap(box, venues, venue, side, amount, group, row, now):  # type: igno
     order.token_in = venues.token0[venue] if side == 0 else venues.token1[venue]
     order.token_out = venues.token1[venue] if side == 0 else venues.token0[venue]
     return order
+
+
+@kernel
+def spendable(box, ledger, chain, group, row, token, gas):  # type: ignore[no-untyped-def]
+    """Return what an account can spend of a token, with the gas of one order kept back."""
+    held = balance_of(ledger, group, row, token)
+    if box.chains[chain].native == token:
+        held -= 2.0 * gas * box.chains[chain].base_fee
+    return max(held, 0.0)

@@ -307,15 +307,20 @@ class World:
 
     def _make_venues(self) -> None:
         first_verb = 0
-        self.venue_sites: list[VenueSite] = []
+        sites_of = {}
         for mechanism in self._mechanisms:
-            sites = self._sites_of(mechanism, first_verb)
-            self.venue_sites += sites
-            state = mechanism.make(self, sites)
-            self.states[mechanism.kind] = state
-            self.shared[type(state)] = state
+            sites_of[mechanism.kind] = self._sites_of(mechanism, first_verb)
             first_verb += len(mechanism.verbs)
-        self.venue_sites.sort(key=lambda site: site.number)
+        every = [site for sites in sites_of.values() for site in sites]
+        self.venue_sites = sorted(every, key=lambda site: site.number)
+        for mechanism in self._mechanisms:
+            self.replace_state(mechanism.kind, mechanism.make(self, sites_of[mechanism.kind]))
+
+    def replace_state(self, kind: str, own: Any) -> None:
+        """Set the state of a mechanism: one NamedTuple, or a plain tuple of several."""
+        self.states[kind] = own
+        for state in own if type(own) is tuple else (own,):
+            self.shared[type(state)] = state
 
     def _sites_of(self, mechanism: Mechanism, first_verb: int) -> list[VenueSite]:
         sites: list[VenueSite] = []
@@ -375,7 +380,11 @@ class World:
 
     def _list_reactions(self) -> list[tuple[str, int, tuple[Any, ...], int]]:
         """(name, handler address, states, chain) of every population on each of its chains."""
-        reactions = []
+        reactions = [
+            (m.kind, m.react.address, self._gather(m.states, self.states[m.kind]), -1)
+            for m in self._mechanisms
+            if m.react is not None
+        ]
         for population, site in zip(self.plan.populations, self.population_sites, strict=True):
             kind = population.kind
             if kind.react is None:

@@ -1,7 +1,7 @@
 """Swaps in concentrated liquidity pools: from initialized tick to initialized tick.
 
-Between two ticks the pool is a constant product pool with virtual reserves (white paper of Uniswap v3,
-sections 6.2 and 6.3), S being the square-root price:
+Between two ticks the pool is a constant product pool with virtual reserves (white paper of Uniswap
+v3, sections 6.2 and 6.3), S being the square-root price:
 
     token 1 moved = L |S' - S|,    token 0 moved = L |1/S' - 1/S| = token 1 moved / (S S')
 
@@ -18,7 +18,7 @@ import math
 
 import numpy as np
 
-from sim.amm.double_double import add_pairs, divide_by_pair, floor_pair
+from sim.amm.double_double import add_float, add_pairs, divide_by_pair, floor_pair
 from sim.amm.tick_math import (
     COARSE_SQRT_PRICE,
     HIGHEST_LIMIT,
@@ -94,7 +94,7 @@ def is_tick_reached(pool, tick, sqrt_price):  # type: ignore[no-untyped-def]
 
 @kernel
 def word_end(tick, tick_spacing, zero_for_one):  # type: ignore[no-untyped-def]
-    """Return the last possible tick of the bitmap word in which the search for the next one runs."""
+    """Return the last possible tick of the bitmap word in which the next one is sought."""
     width = WORD * tick_spacing
     if zero_for_one:
         return max(MIN_TICK, tick // width * width)
@@ -107,11 +107,11 @@ def word_end(tick, tick_spacing, zero_for_one):  # type: ignore[no-untyped-def]
 
 @kernel
 def drive_price(price, target, liquidity, amount, zero_for_one, exact_in, quantum):  # type: ignore[no-untyped-def]
-    """Return (square-root price, other amount) after `amount` in or out, on this side of `target`."""
+    """Return (square-root price, other amount) after `amount` in or out, short of `target`."""
     in_token0 = exact_in == zero_for_one
     if in_token0:
         moved = amount * price if exact_in else -amount * price
-        after = price * (liquidity / (liquidity + moved))
+        after = liquidity * price / (liquidity + moved)
     else:
         moved = amount / liquidity
         after = price + (moved if exact_in else -moved)
@@ -123,14 +123,27 @@ def drive_price(price, target, liquidity, amount, zero_for_one, exact_in, quantu
 
 
 @kernel
-def swap_step(price, target, liquidity, budget, exact_in, zero_for_one, fee_pips, quantum):  # type: ignore[no-untyped-def]
+def budget_after_fee(pool, budget, quantum):  # type: ignore[no-untyped-def]
+    """Return what is left of an amount after its fee."""
+    if quantum == 0.0:
+        return budget * (1.0 - pool.fee)
+    return round_down(budget * (PIPS - pool.fee_pips) / PIPS, quantum)
+
+
+@kernel
+def fee_on(pool, amount_in, quantum):  # type: ignore[no-untyped-def]
+    """Return the fee on top of an amount."""
+    return round_up(amount_in * pool.fee_pips / (PIPS - pool.fee_pips), quantum)
+
+
+@kernel
+def swap_step(pool, price, target, liquidity, budget, exact_in, zero_for_one, quantum):  # type: ignore[no-untyped-def]
     """Swap at constant liquidity up to a target price, as far as the budget goes.
 
     Parameters
     ----------
     price, target : square-root prices
     budget : what may still come in with its fee (exact_in) or has still to come out
-    fee_pips : fee in millionths of what comes in
 
     Returns
     -------
@@ -138,13 +151,13 @@ def swap_step(price, target, liquidity, budget, exact_in, zero_for_one, fee_pips
     price : square-root price afterwards
     amount_in, amount_out, fee : token units, fee not part of amount_in
     """
-    net = round_down(budget * (PIPS - fee_pips) / PIPS, quantum) if exact_in else budget
+    net = budget_after_fee(pool, budget, quantum) if exact_in else budget
     lower, upper = (target, price) if zero_for_one else (price, target)
     amount0, amount1 = amounts_between(liquidity, lower, upper)
     amount_in, amount_out = (amount0, amount1) if zero_for_one else (amount1, amount0)
     amount_in, amount_out = round_up(amount_in, quantum), round_down(amount_out, quantum)
     if net >= (amount_in if exact_in else amount_out):
-        fee = round_up(amount_in * fee_pips / (PIPS - fee_pips), quantum)
+        fee = fee_on(pool, amount_in, quantum)
         return True, target, amount_in, amount_out, fee
     after, other = drive_price(price, target, liquidity, net, zero_for_one, exact_in, quantum)
     if quantum != 0.0 and upper < COARSE_SQRT_PRICE:  # differences are exact there; rounding shows
@@ -154,16 +167,16 @@ def swap_step(price, target, liquidity, budget, exact_in, zero_for_one, fee_pips
     if exact_in:
         return False, after, net, round_down(other, quantum), budget - net
     amount_in = round_up(other, quantum)
-    fee = round_up(amount_in * fee_pips / (PIPS - fee_pips), quantum)
-    return False, after, amount_in, net, fee
+    return False, after, amount_in, net, fee_on(pool, amount_in, quantum)
 
 
 @kernel
-def growth_of(fee, liquidity, liquidity_low, quantum):  # type: ignore[no-untyped-def]
+def growth_of(fee, high, low, quantum):  # type: ignore[no-untyped-def]
     """Return the fee per unit of liquidity as a pair, on the contract's grid where it rounds."""
     if quantum == 0.0:
-        return fee / liquidity, 0.0
-    growth, growth_low = divide_by_pair(fee, liquidity, liquidity_low)
+        return fee / (high + low), 0.0
+    high, low = add_pairs(high, 0.0, low, 0.0)
+    growth, growth_low = divide_by_pair(fee, high, low)
     growth, growth_low = floor_pair(growth * Q128, growth_low * Q128)
     return growth / Q128, growth_low / Q128
 
@@ -202,15 +215,17 @@ def walk(pools, row, zero_for_one, amount, limit, quantum, commit):  # type: ign
     pool = pools.pool[row]
     exact_in = amount > 0.0
     remaining = abs(amount)
-    residue = RESIDUE * remaining
-    price, liquidity, liquidity_low = pool.sqrt_price, pool.liquidity, pool.liquidity_low
+    residue = RESIDUE * remaining if remaining < math.inf else 0.0
+    price, high, low = pool.sqrt_price, pool.liquidity, pool.liquidity_low
     growth0, growth0_low = pool.fee_growth_global0, pool.fee_growth_global0_low
     growth1, growth1_low = pool.fee_growth_global1, pool.fee_growth_global1_low
     protocol = pool.fee_protocol0 if zero_for_one else pool.fee_protocol1
     cursor, n_active, standing = pool.cursor, pool.n_active, pool.standing
     tick = tick_of(pools, row) if quantum != 0.0 else 0
     paid, taken, fees, kept, n_crossed = 0.0, 0.0, 0.0, 0.0, 0
-    while remaining > 0.0 and price != limit:
+    is_done = False
+    while price != limit:
+        liquidity = high + low
         following = pools.tick[pool.first_tick + (cursor if zero_for_one else cursor + 1)]
         next_price, is_initialized = following.sqrt_price, True
         if quantum != 0.0:
@@ -223,20 +238,18 @@ def walk(pools, row, zero_for_one, amount, limit, quantum, commit):  # type: ign
         target = max(next_price, limit) if zero_for_one else min(next_price, limit)
         start = price
         is_target, price, amount_in, amount_out, fee = swap_step(
-            price, target, liquidity, remaining, exact_in, zero_for_one, pool.fee_pips, quantum
+            pool, price, target, liquidity, remaining, exact_in, zero_for_one, quantum
         )
         paid, taken, fees = paid + (amount_in + fee), taken + amount_out, fees + fee
         remaining -= amount_in + fee if exact_in else amount_out
-        if not is_target or remaining <= residue:
-            remaining = 0.0
         if commit and fee > 0.0:
             share = round_down(fee / protocol, quantum) if protocol > 0 else 0.0
             kept += share
-            growth, growth_low = growth_of(fee - share, liquidity, liquidity_low, quantum)
+            growth, growth_low = growth_of(fee - share, high, low, quantum)
             if zero_for_one:
-                growth0, growth0_low = add_pairs(growth0, growth0_low, growth, growth_low)
+                growth0, growth0_low = add_float(growth0, growth0_low + growth_low, growth)
             else:
-                growth1, growth1_low = add_pairs(growth1, growth1_low, growth, growth_low)
+                growth1, growth1_low = add_float(growth1, growth1_low + growth_low, growth)
         if price == next_price:
             standing = BELOW if zero_for_one else AT
             tick = tick - 1 if zero_for_one else tick
@@ -247,26 +260,28 @@ def walk(pools, row, zero_for_one, amount, limit, quantum, commit):  # type: ign
                 sign = -1 if zero_for_one else 1
                 cursor += sign
                 n_active += sign * following.n_net
-                liquidity, liquidity_low = add_pairs(
-                    liquidity,
-                    liquidity_low,
-                    sign * following.liquidity_net,
-                    sign * following.liquidity_net_low,
+                high, low = add_float(
+                    high, low + sign * following.liquidity_net_low, sign * following.liquidity_net
                 )
                 if n_active == 0:
-                    liquidity, liquidity_low = 0.0, 0.0
+                    high, low = 0.0, 0.0
         elif price != start:
             standing = BELOW_AT_WORD_END if zero_for_one and price == limit else AT
+        if not is_target or remaining <= residue:
+            is_done = True
+            break
     if commit:
-        pool.sqrt_price, pool.liquidity, pool.liquidity_low = price, liquidity, liquidity_low
+        pool.sqrt_price, pool.standing = price, standing
         pool.fee_growth_global0, pool.fee_growth_global0_low = growth0, growth0_low
         pool.fee_growth_global1, pool.fee_growth_global1_low = growth1, growth1_low
-        pool.cursor, pool.n_active, pool.standing = cursor, n_active, standing
+        if n_crossed > 0:
+            pool.cursor, pool.n_active = cursor, n_active
+            pool.liquidity, pool.liquidity_low = add_pairs(high, 0.0, low, 0.0)
         if zero_for_one:
             pool.protocol_fees0 += kept
         else:
             pool.protocol_fees1 += kept
-    if remaining == 0.0:
+    if is_done:
         paid, taken = (amount, taken) if exact_in else (paid, -amount)
     return OK, paid, taken, fees, price, n_crossed
 

@@ -2,8 +2,8 @@
 
 A pool adds and takes away liquidity of very different sizes, and tells what a position earned from
 differences of ever growing sums. In single floats 10^22 + 10^6 - 10^22 is not 10^6; in pairs it is.
-Sums: Knuth's two-sum. Products: Veltkamp's split and Dekker's product (Dekker 1971), because a fused
-multiply-add is not at hand in the interpreted twin and would round differently there.
+Sums: Knuth's two-sum. Products: Veltkamp's split and Dekker's product (Dekker 1971), because the
+interpreted twin has no fused multiply-add and would round differently.
 """
 
 from __future__ import annotations
@@ -24,6 +24,17 @@ def add_pairs(high, low, other_high, other_low):  # type: ignore[no-untyped-def]
     error += low + other_low
     result = total + error
     return result, error - (result - total)
+
+
+@kernel
+def add_float(high, low, number):  # type: ignore[no-untyped-def]
+    """Return a pair plus a float, not carried over: the true sum is high + low, low may be large.
+
+    Cheaper than `add_pairs` where one sum follows the other; that one carries over at the end.
+    """
+    total = high + number
+    part = total - high
+    return total, low + ((high - (total - part)) + (number - part))
 
 
 @kernel

@@ -1,4 +1,4 @@
-"""The index of positions: from (pool, owner group, owner account, tick_lower, tick_upper) to a number.
+"""The index of positions: from (pool, group, account, tick_lower, tick_upper) to a number.
 
 A hash table with linear probing, at most half full, -1 where it is empty; what is removed leaves no
 mark, because those behind it move up. Free numbers are a chain that starts at `free_position[0]`.

@@ -52,12 +52,17 @@ def earned(position, growth, growth_low, last, last_low, quantum):  # type: igno
 
 
 @kernel
-def fees_of(pools, row, number):  # type: ignore[no-untyped-def]
+def places_of(pools, row, number):  # type: ignore[no-untyped-def]
+    """Return where a position's ticks lie in its pool's table, or would."""
+    position = pools.position[number]
+    return place_of(pools, row, position.tick_lower), place_of(pools, row, position.tick_upper)
+
+
+@kernel
+def fees_of(pools, row, number, lower, upper):  # type: ignore[no-untyped-def]
     """Return (fee0, fee1) earned since the last change, then the growth inside now: two pairs."""
     quantum, position = pools.pool[row].quantum, pools.position[number]
-    inside0, inside0_low, inside1, inside1_low = fee_growth_inside(
-        pools, row, position.tick_lower, position.tick_upper
-    )
+    inside0, inside0_low, inside1, inside1_low = fee_growth_inside(pools, row, lower, upper)
     last0, last0_low = position.fee_growth_inside0, position.fee_growth_inside0_low
     last1, last1_low = position.fee_growth_inside1, position.fee_growth_inside1_low
     fee0 = earned(position, inside0, inside0_low, last0, last0_low, quantum)
@@ -66,10 +71,12 @@ def fees_of(pools, row, number):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def settle(pools, row, number):  # type: ignore[no-untyped-def]
+def settle(pools, row, number, lower, upper):  # type: ignore[no-untyped-def]
     """Add the fees earned since the last change to what a position is owed."""
     position = pools.position[number]
-    fee0, fee1, inside0, inside0_low, inside1, inside1_low = fees_of(pools, row, number)
+    fee0, fee1, inside0, inside0_low, inside1, inside1_low = fees_of(
+        pools, row, number, lower, upper
+    )
     position.owed0 += fee0
     position.owed1 += fee1
     position.fee_growth_inside0, position.fee_growth_inside0_low = inside0, inside0_low
@@ -87,7 +94,8 @@ def uncollected_fees(pools, row, number):  # type: ignore[no-untyped-def]
     position = pools.position[number]
     if position.liquidity == 0.0:  # its ticks may be gone
         return position.owed0, position.owed1
-    fee0, fee1, _, _, _, _ = fees_of(pools, row, number)
+    lower, upper = places_of(pools, row, number)
+    fee0, fee1, _, _, _, _ = fees_of(pools, row, number, lower, upper)
     return position.owed0 + fee0, position.owed1 + fee1
 
 
@@ -145,45 +153,49 @@ def check_range(pool, tick_lower, tick_upper):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def quote_mint(pools, row, group, account, tick_lower, tick_upper, liquidity):  # type: ignore[no-untyped-def]
-    """Return (status, amount0, amount1) of a mint; changes nothing; statuses as in `mint`."""
+def check_mint(pools, row, tick_lower, tick_upper, liquidity):  # type: ignore[no-untyped-def]
+    """Return the status with which a mint would be refused, room for a position aside, or OK."""
     pool = pools.pool[row]
     if liquidity == 0.0:
-        return ZERO_AMOUNT, 0.0, 0.0
+        return ZERO_AMOUNT
     if not 0.0 < liquidity < math.inf:
-        return BAD_AMOUNT, 0.0, 0.0
+        return BAD_AMOUNT
     if pool.sqrt_price == 0.0:
-        return HALTED, 0.0, 0.0
+        return HALTED
     if check_range(pool, tick_lower, tick_upper) != OK:
-        return BAD_RANGE, 0.0, 0.0
+        return BAD_RANGE
     gross_lower = liquidity_gross(pools, row, tick_lower)
     gross_upper = liquidity_gross(pools, row, tick_upper)
     if max(gross_lower, gross_upper) + liquidity > pool.max_liquidity_per_tick:
-        return CAP, 0.0, 0.0
+        return CAP
     n_new = (1 if gross_lower == 0.0 else 0) + (1 if gross_upper == 0.0 else 0)
-    if pool.n_ticks + n_new > pool.n_tick_slots - 2:  # two are sentinels
-        return FULL, 0.0, 0.0
-    if (
-        pools.free_position[0] < 0
-        and find_position(pools, row, group, account, tick_lower, tick_upper) < 0
-    ):
-        return FULL, 0.0, 0.0
-    amount0, amount1 = range_amounts(pools, row, tick_lower, tick_upper, liquidity)
-    return OK, round_up(amount0, pool.quantum), round_up(amount1, pool.quantum)
+    return FULL if pool.n_ticks + n_new > pool.n_tick_slots - 2 else OK  # two are sentinels
 
 
 @kernel
-def change_liquidity(pools, row, number, liquidity, liquidity_low, n):  # type: ignore[no-untyped-def]
-    """Add to a settled position, its ticks and the active liquidity; `n` is 1, 0 or -1 positions."""
+def quote_mint(pools, row, group, account, tick_lower, tick_upper, liquidity):  # type: ignore[no-untyped-def]
+    """Return (status, amount0, amount1) of a mint; changes nothing; statuses as in `mint`."""
+    status = check_mint(pools, row, tick_lower, tick_upper, liquidity)
+    if status == OK and pools.free_position[0] < 0:
+        number = find_position(pools, row, group, account, tick_lower, tick_upper)
+        status = FULL if number < 0 else OK
+    if status != OK:
+        return status, 0.0, 0.0
+    amount0, amount1 = range_amounts(pools, row, tick_lower, tick_upper, liquidity)
+    quantum = pools.pool[row].quantum
+    return OK, round_up(amount0, quantum), round_up(amount1, quantum)
+
+
+@kernel
+def change_liquidity(pools, row, number, lower, upper, liquidity, liquidity_low, n):  # type: ignore[no-untyped-def]
+    """Add to a settled position, its ticks and the active liquidity; `n` positions more."""
     pool, position = pools.pool[row], pools.position[number]
     position.liquidity, position.liquidity_low = add_pairs(
         position.liquidity, position.liquidity_low, liquidity, liquidity_low
     )
-    place_lower = place_of(pools, row, position.tick_lower)
-    place_upper = place_of(pools, row, position.tick_upper)
-    change_tick(pools.tick[pool.first_tick + place_lower], liquidity, liquidity_low, n, 1)
-    change_tick(pools.tick[pool.first_tick + place_upper], liquidity, liquidity_low, n, -1)
-    if place_lower <= pool.cursor < place_upper:
+    change_tick(pools.tick[pool.first_tick + lower], liquidity, liquidity_low, n, 1)
+    change_tick(pools.tick[pool.first_tick + upper], liquidity, liquidity_low, n, -1)
+    if lower <= pool.cursor < upper:
         pool.n_active += n
         pool.liquidity, pool.liquidity_low = add_pairs(
             pool.liquidity, pool.liquidity_low, liquidity, liquidity_low
@@ -211,21 +223,23 @@ def mint(pools, row, group, account, tick_lower, tick_upper, liquidity):  # type
     amount0, amount1 : token units that the owner pays
     number : of the position, valid until it is empty and collected; -1 if refused
     """
-    status, amount0, amount1 = quote_mint(
-        pools, row, group, account, tick_lower, tick_upper, liquidity
-    )
+    status = check_mint(pools, row, tick_lower, tick_upper, liquidity)
     if status != OK:
         return status, 0.0, 0.0, -1
     number = find_position(pools, row, group, account, tick_lower, tick_upper)
     if number < 0:
+        if pools.free_position[0] < 0:
+            return FULL, 0.0, 0.0, -1
         number = add_position(pools, row, group, account, tick_lower, tick_upper)
-    position = pools.position[number]
-    n = 1 if position.liquidity == 0.0 else 0
     add_tick(pools, row, tick_lower)
     add_tick(pools, row, tick_upper)
-    settle(pools, row, number)
-    change_liquidity(pools, row, number, liquidity, 0.0, n)
-    return OK, amount0, amount1, number
+    lower, upper = places_of(pools, row, number)
+    settle(pools, row, number, lower, upper)
+    n = 1 if pools.position[number].liquidity == 0.0 else 0
+    change_liquidity(pools, row, number, lower, upper, liquidity, 0.0, n)
+    amount0, amount1 = range_amounts(pools, row, tick_lower, tick_upper, liquidity)
+    quantum = pools.pool[row].quantum
+    return OK, round_up(amount0, quantum), round_up(amount1, quantum), number
 
 
 @kernel
@@ -252,19 +266,22 @@ def burn(pools, row, number, liquidity):  # type: ignore[no-untyped-def]
     position, quantum = pools.position[number], pools.pool[row].quantum
     if liquidity > position.liquidity:
         return INSUFFICIENT_LIQUIDITY, 0.0, 0.0
-    settle(pools, row, number)
+    lower, upper = places_of(pools, row, number)
+    settle(pools, row, number, lower, upper)
     if liquidity == 0.0:
         return OK, 0.0, 0.0
-    lower, upper = position.tick_lower, position.tick_upper
-    amount0, amount1 = range_amounts(pools, row, lower, upper, liquidity)
+    amount0, amount1 = range_amounts(
+        pools, row, position.tick_lower, position.tick_upper, liquidity
+    )
     amount0, amount1 = round_down(amount0, quantum), round_down(amount1, quantum)
     if liquidity == position.liquidity:
-        change_liquidity(pools, row, number, -liquidity, -position.liquidity_low, -1)
+        low = position.liquidity_low
+        change_liquidity(pools, row, number, lower, upper, -liquidity, -low, -1)
         position.liquidity, position.liquidity_low = 0.0, 0.0
+        remove_tick_if_unused(pools, row, upper)  # first: the lower one moves it
         remove_tick_if_unused(pools, row, lower)
-        remove_tick_if_unused(pools, row, upper)
     else:
-        change_liquidity(pools, row, number, -liquidity, 0.0, 0)
+        change_liquidity(pools, row, number, lower, upper, -liquidity, 0.0, 0)
     position.owed0 += amount0
     position.owed1 += amount1
     if position.liquidity == 0.0 and position.owed0 == 0.0 and position.owed1 == 0.0:

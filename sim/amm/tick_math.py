@@ -75,7 +75,7 @@ def tick_at_sqrt_price(sqrt_price):  # type: ignore[no-untyped-def]
     -------
     int
     """
-    tick = int(math.floor(math.log(sqrt_price) * _TICKS_PER_LOG))
+    tick = math.floor(math.log(sqrt_price) * _TICKS_PER_LOG)
     tick = max(MIN_TICK, min(MAX_TICK - 1, tick))
     while tick > MIN_TICK and sqrt_price_at_tick(tick) > sqrt_price:
         tick -= 1

@@ -64,10 +64,9 @@ def add_tick(pools, row, tick):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def remove_tick_if_unused(pools, row, tick):  # type: ignore[no-untyped-def]
-    """Clear a tick at which no position ends any more."""
+def remove_tick_if_unused(pools, row, place):  # type: ignore[no-untyped-def]
+    """Clear the tick at a place if no position ends there any more."""
     pool = pools.pool[row]
-    place = place_of(pools, row, tick)
     if pools.tick[pool.first_tick + place].n_positions > 0:
         return
     if place <= pool.cursor:
@@ -91,7 +90,9 @@ def change_tick(tick, liquidity, liquidity_low, n, sign):  # type: ignore[no-unt
 
 
 @kernel
-def subtract_sides(whole, whole_low, lower, lower_low, upper, upper_low, place_lower, place_upper, cursor):  # type: ignore[no-untyped-def]
+def subtract_sides(
+    whole, whole_low, lower, lower_low, upper, upper_low, place_lower, place_upper, cursor
+):  # type: ignore[no-untyped-def]
     """Return growth inside a range as a pair, from the global one and those outside its ticks."""
     if place_lower > cursor:  # the price is below the range: outside means above
         return add_pairs(lower, lower_low, -upper, -upper_low)
@@ -102,10 +103,9 @@ def subtract_sides(whole, whole_low, lower, lower_low, upper, upper_low, place_l
 
 
 @kernel
-def fee_growth_inside(pools, row, tick_lower, tick_upper):  # type: ignore[no-untyped-def]
-    """Return the growth of both fees between two initialized ticks: two pairs."""
+def fee_growth_inside(pools, row, lower_place, upper_place):  # type: ignore[no-untyped-def]
+    """Return the growth of both fees between the ticks at two places: two pairs."""
     pool = pools.pool[row]
-    lower_place, upper_place = place_of(pools, row, tick_lower), place_of(pools, row, tick_upper)
     lower = pools.tick[pool.first_tick + lower_place]
     upper = pools.tick[pool.first_tick + upper_place]
     inside0, inside0_low = subtract_sides(

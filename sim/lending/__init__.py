@@ -4,7 +4,8 @@ A market lends what suppliers deposit to borrowers who pledge collateral. Each a
 a *reserve*; each account in a market is a *position* with a few supply and debt slots.
 
 * `interest_rate` – the kinked curve and how rates become index growth.
-* `state` – the tables: reserves, markets, positions; what a configuration may say.
+* `config` – what a scenario may say: assets, risk limits, liquidation rules.
+* `state` – the tables: reserves, markets, positions.
 * `reserve` – one asset: utilization, rates, indices, accrual, who bears a loss.
 * `account` – one position: claims, debts, values, health factor, liquidation price.
 * `market` – supply, withdraw, borrow, repay.

@@ -35,6 +35,56 @@ def slot_for(slots, position, reserve):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def add_claim(state, position, slot, reserve, scaled):  # type: ignore[no-untyped-def]
+    """Add a scaled claim to a slot that is free or holds the reserve."""
+    asset = state.reserves[reserve]
+    if state.collateral_reserve[position, slot] < 0:
+        state.collateral_reserve[position, slot] = reserve
+        asset.n_claims += 1
+    state.collateral_scaled[position, slot] += scaled
+    asset.scaled_supply += scaled
+
+
+@kernel
+def take_claim(state, position, slot, reserve, scaled):  # type: ignore[no-untyped-def]
+    """Remove a scaled claim from a slot; the slot is free when nothing is left."""
+    asset = state.reserves[reserve]
+    left = state.collateral_scaled[position, slot] - scaled
+    state.collateral_scaled[position, slot] = max(0.0, left)
+    asset.scaled_supply = max(0.0, asset.scaled_supply - scaled)
+    if left <= 0.0:
+        state.collateral_reserve[position, slot] = -1
+        asset.n_claims -= 1
+        if asset.n_claims == 0:
+            asset.scaled_supply = 0.0  # no residue of rounding outlives the last position
+
+
+@kernel
+def add_debt(state, position, slot, reserve, scaled):  # type: ignore[no-untyped-def]
+    """Add a scaled debt to a slot that is free or holds the reserve."""
+    asset = state.reserves[reserve]
+    if state.debt_reserve[position, slot] < 0:
+        state.debt_reserve[position, slot] = reserve
+        asset.n_debts += 1
+    state.debt_scaled[position, slot] += scaled
+    asset.scaled_debt += scaled
+
+
+@kernel
+def take_debt(state, position, slot, reserve, scaled):  # type: ignore[no-untyped-def]
+    """Remove a scaled debt from a slot; the slot is free when nothing is left."""
+    asset = state.reserves[reserve]
+    left = state.debt_scaled[position, slot] - scaled
+    state.debt_scaled[position, slot] = max(0.0, left)
+    asset.scaled_debt = max(0.0, asset.scaled_debt - scaled)
+    if left <= 0.0:
+        state.debt_reserve[position, slot] = -1
+        asset.n_debts -= 1
+        if asset.n_debts == 0:
+            asset.scaled_debt = 0.0  # no residue of rounding outlives the last position
+
+
+@kernel
 def claim_of(state, position, reserve, now):  # type: ignore[no-untyped-def]
     """Return the tokens that a position has supplied, with interest; 0 if none."""
     slot = find_slot(state.collateral_reserve, position, reserve)
@@ -84,7 +134,7 @@ def account_values(state, position, now):  # type: ignore[no-untyped-def]
     return collateral_value, threshold_value, loan_value, debt_value
 
 
-@kernel
+@kernel(inline=False)
 def health_factor(state, position, now):  # type: ignore[no-untyped-def]
     """Return the health factor of a position; inf without debt."""
     _, threshold_value, _, debt_value = account_values(state, position, now)

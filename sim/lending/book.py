@@ -12,7 +12,7 @@ import numpy as np
 
 from sim.errors import InputError
 from sim.kernel import kernel
-from sim.lending.account import slot_for
+from sim.lending.account import add_claim, add_debt, slot_for
 from sim.status import Status
 
 if TYPE_CHECKING:
@@ -36,10 +36,7 @@ def enter_claim(state, position, reserve, amount):  # type: ignore[no-untyped-de
     if slot < 0:
         return NO_SLOT
     if amount > 0.0:
-        scaled = amount / asset.supply_index
-        state.collateral_reserve[position, slot] = reserve
-        state.collateral_scaled[position, slot] += scaled
-        asset.scaled_supply += scaled
+        add_claim(state, position, slot, reserve, amount / asset.supply_index)
         asset.cash += amount
     return OK
 
@@ -56,10 +53,7 @@ def enter_debt(state, position, reserve, amount):  # type: ignore[no-untyped-def
     if slot < 0:
         return NO_SLOT
     if amount > 0.0:
-        scaled = amount / asset.borrow_index
-        state.debt_reserve[position, slot] = reserve
-        state.debt_scaled[position, slot] += scaled
-        asset.scaled_debt += scaled
+        add_debt(state, position, slot, reserve, amount / asset.borrow_index)
         asset.cash -= amount
     return OK
 

@@ -13,12 +13,8 @@ import numpy as np
 
 from sim.errors import InputError, RefusedError
 from sim.lending import account, liquidation, market, reserve
-from sim.lending.state import (
-    MarketConfig,
-    ReserveConfig,
-    add_positions,
-    make_state,
-)
+from sim.lending.config import MarketConfig, ReserveConfig
+from sim.lending.state import add_positions, make_state
 from sim.status import Status
 from sim.units import ticks
 
@@ -209,10 +205,11 @@ class LendingMarket:
         amount: float,
         receiver: Hashable | None,
     ) -> Liquidation:
+        row = self._position(user)
         to = liquidation.UNDERLYING if receiver is None else self._position(receiver)
         status, *moved = kernel(
             self.state,
-            self._position(user),
+            row,
             self._reserve(debt_token),
             self._reserve(collateral_token),
             float(amount),

@@ -18,14 +18,17 @@ from __future__ import annotations
 from sim.kernel import kernel
 from sim.lending.account import (
     account_values,
+    add_claim,
     claim_of,
     debt_of,
     find_slot,
     slot_for,
+    take_claim,
+    take_debt,
 )
-from sim.lending.market import check_amount, check_reserve, take_claim, take_debt
+from sim.lending.config import CloseBase
+from sim.lending.market import check_amount, check_reserve
 from sim.lending.reserve import accrue, bear_deficit, counts_as_collateral
-from sim.lending.state import CloseBase
 from sim.status import Status
 
 OK = int(Status.OK)
@@ -70,7 +73,7 @@ def closable_debt(state, debt_reserve, debt, debt_value, collateral_leg_value, h
     return limit if limit < debt * (1.0 - ROUNDING) else debt
 
 
-@kernel
+@kernel(inline=False)
 def max_liquidation(state, position, debt_reserve, collateral_reserve, now):  # type: ignore[no-untyped-def]
     """Return the most tokens that one liquidation could repay now; 0 if none is allowed.
 
@@ -131,13 +134,7 @@ def quote_liquidate(  # type: ignore[no-untyped-def]
     pledged = state.reserves[collateral_reserve]
     owed = state.reserves[debt_reserve]
     nothing = 0.0
-    status = check_amount(amount)
-    if status == OK:
-        status = check_reserve(state, position, debt_reserve)
-    if status == OK:
-        status = check_reserve(state, position, collateral_reserve)
-    if status == OK:
-        status = _check_receiver(state, position, receiver, collateral_reserve)
+    status = _check(state, position, debt_reserve, collateral_reserve, amount, receiver)
     if status != OK:
         return status, nothing, nothing, nothing, nothing
     _, threshold_value, _, debt_value = account_values(state, position, now)
@@ -167,6 +164,19 @@ def quote_liquidate(  # type: ignore[no-untyped-def]
         others = _debt_value_except(state, position, debt_reserve, now)
         bad_debt = others + (left if repaid < debt else 0.0)
     return OK, repaid, taken - fee, fee, bad_debt
+
+
+@kernel
+def _check(state, position, debt_reserve, collateral_reserve, amount, receiver):  # type: ignore[no-untyped-def]
+    """Return OK, or what is wrong with an order whatever the health of the account."""
+    status = check_amount(amount)
+    if status == OK:
+        status = check_reserve(state, position, debt_reserve)
+    if status == OK:
+        status = check_reserve(state, position, collateral_reserve)
+    if status == OK:
+        status = _check_receiver(state, position, receiver, collateral_reserve)
+    return status
 
 
 @kernel
@@ -209,7 +219,7 @@ def _debt_value_except(state, position, except_reserve, now):  # type: ignore[no
     return value
 
 
-@kernel
+@kernel(inline=False)
 def liquidate(  # type: ignore[no-untyped-def]
     state,
     position,
@@ -286,9 +296,7 @@ def _settle_collateral(state, position, reserve, seized, fee, receiver):  # type
         asset.cash -= seized
         return
     slot = slot_for(state.collateral_reserve, receiver, reserve)
-    state.collateral_reserve[receiver, slot] = reserve
-    state.collateral_scaled[receiver, slot] += seized / index
-    asset.scaled_supply += seized / index
+    add_claim(state, receiver, slot, reserve, seized / index)
 
 
 @kernel
@@ -311,7 +319,7 @@ def write_off(state, position, now):  # type: ignore[no-untyped-def]
     return OK, bad_debt
 
 
-@kernel
+@kernel(inline=False)
 def _write_off_all(state, position, now):  # type: ignore[no-untyped-def]
     """Turn every debt of a position into the deficit of its reserve, and let it be borne."""
     for slot in range(state.debt_reserve.shape[1]):

@@ -16,7 +16,16 @@ from __future__ import annotations
 import math
 
 from sim.kernel import kernel
-from sim.lending.account import account_values, find_slot, slot_for
+from sim.lending.account import (
+    account_values,
+    add_claim,
+    add_debt,
+    find_slot,
+    slot_for,
+    take_claim,
+    take_debt,
+)
+from sim.lending.config import ReserveFlag
 from sim.lending.reserve import (
     accrue,
     borrow_index_at,
@@ -24,7 +33,6 @@ from sim.lending.reserve import (
     is_open,
     supply_index_at,
 )
-from sim.lending.state import ReserveFlag
 from sim.status import Status
 
 OK = int(Status.OK)
@@ -71,7 +79,7 @@ def check_reserve(state, position, reserve):  # type: ignore[no-untyped-def]
 # --- supply and withdraw -------------------------------------------------------------------------
 
 
-@kernel
+@kernel(inline=False)
 def supply(state, position, reserve, amount, available, now):  # type: ignore[no-untyped-def]
     """Lend tokens to the market; the claim is collateral where the reserve allows it.
 
@@ -98,12 +106,12 @@ def supply(state, position, reserve, amount, available, now):  # type: ignore[no
     if amount > available:
         return INSUFFICIENT_FUNDS, 0.0
     accrue(asset, now)
-    _add_claim(state, position, slot, reserve, amount / index)
+    add_claim(state, position, slot, reserve, amount / index)
     asset.cash += amount
     return OK, amount
 
 
-@kernel
+@kernel(inline=False)
 def withdraw(state, position, reserve, amount, now):  # type: ignore[no-untyped-def]
     """Take tokens back from the market; `amount` inf means the whole claim.
 
@@ -155,29 +163,10 @@ def _is_healthy_without(state, position, reserve, amount, now):  # type: ignore[
     return threshold_value - value >= debt_value
 
 
-@kernel
-def _add_claim(state, position, slot, reserve, scaled):  # type: ignore[no-untyped-def]
-    state.collateral_reserve[position, slot] = reserve
-    state.collateral_scaled[position, slot] += scaled
-    state.reserves[reserve].scaled_supply += scaled
-
-
-@kernel
-def take_claim(state, position, slot, reserve, scaled):  # type: ignore[no-untyped-def]
-    """Remove a scaled claim from a slot, and free the slot when nothing is left."""
-    asset = state.reserves[reserve]
-    left = state.collateral_scaled[position, slot] - scaled
-    state.collateral_scaled[position, slot] = left
-    if left <= 0.0:
-        state.collateral_scaled[position, slot] = 0.0
-        state.collateral_reserve[position, slot] = -1
-    asset.scaled_supply = max(0.0, asset.scaled_supply - scaled)
-
-
 # --- borrow and repay ----------------------------------------------------------------------------
 
 
-@kernel
+@kernel(inline=False)
 def borrow(state, position, reserve, amount, now):  # type: ignore[no-untyped-def]
     """Take a loan within the loan to value of the collateral.
 
@@ -209,14 +198,12 @@ def borrow(state, position, reserve, amount, now):  # type: ignore[no-untyped-de
     if amount > asset.cash:
         return NO_CASH, 0.0
     accrue(asset, now)
-    state.debt_reserve[position, slot] = reserve
-    state.debt_scaled[position, slot] += amount / index
-    asset.scaled_debt += amount / index
+    add_debt(state, position, slot, reserve, amount / index)
     asset.cash -= amount
     return OK, amount
 
 
-@kernel
+@kernel(inline=False)
 def repay(state, position, reserve, amount, available, now):  # type: ignore[no-untyped-def]
     """Pay back a loan; more than the debt, or inf, means all of it.
 
@@ -245,15 +232,3 @@ def repay(state, position, reserve, amount, available, now):  # type: ignore[no-
     take_debt(state, position, slot, reserve, scaled)
     asset.cash += paid
     return OK, paid
-
-
-@kernel
-def take_debt(state, position, slot, reserve, scaled):  # type: ignore[no-untyped-def]
-    """Remove a scaled debt from a slot, and free the slot when nothing is left."""
-    asset = state.reserves[reserve]
-    left = state.debt_scaled[position, slot] - scaled
-    state.debt_scaled[position, slot] = left
-    if left <= 0.0:
-        state.debt_scaled[position, slot] = 0.0
-        state.debt_reserve[position, slot] = -1
-    asset.scaled_debt = max(0.0, asset.scaled_debt - scaled)

@@ -8,8 +8,8 @@ leaves even the indices as they were.
 from __future__ import annotations
 
 from sim.kernel import kernel
+from sim.lending.config import LossBearer, ReserveFlag
 from sim.lending.interest_rate import compound_growth, kinked_rate, linear_growth, supplier_rate
-from sim.lending.state import LossBearer, ReserveFlag
 from sim.status import Status
 from sim.units import TICKS_PER_SECOND
 

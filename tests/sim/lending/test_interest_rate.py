@@ -5,9 +5,9 @@ from fractions import Fraction
 
 import pytest
 
+from sim.lending.config import ReserveConfig
 from sim.lending.facade import LendingMarket
 from sim.lending.interest_rate import compound_growth, kinked_rate, linear_growth, supplier_rate
-from sim.lending.state import ReserveConfig
 from sim.units import DAY, YEAR
 
 CURVE = (0.0, 0.055, 0.60, 0.90)

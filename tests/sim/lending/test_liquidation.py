@@ -6,8 +6,8 @@ import pytest
 
 from sim.errors import RefusedError
 from sim.lending.account import restoring_repayment, toxic_frontier
+from sim.lending.config import CloseBase, LossBearer, ReserveConfig
 from sim.lending.facade import LendingMarket, Liquidation
-from sim.lending.state import CloseBase, LossBearer, ReserveConfig
 from sim.units import DAY
 
 
@@ -262,6 +262,16 @@ def test_a_deficit_nobody_bears_stays_open():
     market = make_deficit(loss_order=())
     assert market.supplied("bank", "USD") == 1_500.0
     assert market.deficit("USD") == pytest.approx(50.0, rel=1e-12)
+
+
+def test_an_open_deficit_dilutes_what_suppliers_earn_and_not_what_borrowers_pay():
+    market = make_deficit(loss_order=())  # cash 1,450 and a deficit of 50
+    market.supply("bob", "ALT", 1_000.0)
+    market.borrow("bob", "USD", 290.0)
+    assert market.utilization("USD") == pytest.approx(0.2, rel=1e-12)
+    rate = 0.055 * 0.2 / 0.9
+    assert market.borrow_rate("USD") == pytest.approx(rate, rel=1e-12)
+    assert market.supply_rate("USD") == pytest.approx(rate * 290.0 / 1_500.0 * 0.9, rel=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ import pytest
 from sim.errors import InputError, RefusedError
 from sim.lending import market as kernels
 from sim.lending import reserve
+from sim.lending.config import LossBearer, MarketConfig, ReserveConfig
 from sim.lending.facade import LendingMarket
-from sim.lending.state import LossBearer, MarketConfig, ReserveConfig, add_positions, make_state
+from sim.lending.state import add_positions, make_state
 from sim.status import Status
 from sim.units import DAY, YEAR
 
@@ -199,6 +200,18 @@ def test_exactly_the_limit_can_be_borrowed_and_withdrawn_to():
     assert market.health_factor("ann") == 1.0
 
 
+def test_exactly_the_cash_can_be_withdrawn_or_borrowed():
+    market = make_market()
+    market.supply("whale", "ETH", 1_000.0)
+    market.borrow("ann", "DAI", 1_000.0)
+    for act, user in ((market.withdraw, "bank"), (market.borrow, "whale")):
+        with pytest.raises(RefusedError, match=r"NO_CASH.*cash of 9000"):
+            act(user, "DAI", 9_000.01)
+    assert market.withdraw("bank", "DAI", 4_000.0) == 4_000.0
+    assert market.borrow("whale", "DAI", 5_000.0) == 5_000.0
+    assert market.cash("DAI") == 0.0
+
+
 def test_collateral_without_debt_can_always_be_withdrawn():
     assert make_market().withdraw("ann", "ETH") == 10.0
 
@@ -302,3 +315,12 @@ def test_the_facade_refuses_unknown_tokens_negative_time_and_bad_prices():
         market.accrue(-1.0)
     with pytest.raises(InputError, match="price"):
         market.set_price("ETH", -5.0)
+
+
+def test_more_users_than_rows_were_made_for_get_new_rows():
+    market = make_market()
+    for user in range(50):
+        with pytest.raises(RefusedError, match="NOT_LIQUIDATABLE"):
+            market.liquidate(user, "DAI", "ETH", receiver=-user - 1)
+    assert len(market.state.positions) >= 100
+    assert market.supplied("ann", "ETH") == 10.0

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from sim.errors import RefusedError
 from sim.lending.account import toxic_frontier
+from sim.lending.config import ReserveConfig
 from sim.lending.facade import LendingMarket
-from sim.lending.state import ReserveConfig
 
 TOKENS = ("A", "B", "C")
 USERS = ("u", "v", "w")
@@ -182,6 +182,22 @@ def test_health_rises_exactly_below_the_toxic_frontier(loan_to_value, part, bonu
     change = market.health_factor("ann") - before
     if abs(distance) > 1e-9:
         assert math.copysign(1.0, change) == math.copysign(1.0, distance)
+
+
+@given(sequences, users, tokens, tokens)
+def test_an_unlimited_liquidation_repays_the_most_that_is_allowed(
+    operations, user, debt, collateral
+):
+    market = make_market()
+    for _ in grow_old(market, operations):
+        pass
+    most = market.max_liquidation(user, debt, collateral)
+    try:
+        done = market.liquidate(user, debt, collateral, receiver="bank")
+    except RefusedError:
+        assert most == 0.0
+    else:
+        assert abs(done.repaid - most) <= 4.0 * EPSILON * most
 
 
 @given(st.floats(1.0, 1e4))

@@ -1,0 +1,349 @@
+"""Borrowers: a book of debts with the spread of real books, and people who defend it, or sleep.
+
+Debts are lognormal. Health factors follow debt-weighted quantiles, as books are reported: a quantile of
+10 % at 1.2 says that a tenth of the *debt* has a health factor below 1.2. Some borrowers are awake: when
+their health factor falls below their own alarm they react after their own delay, while they have
+means: they repay with the debt token they hold, or top up with collateral. The others sleep.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from agents.population import ColumnarAgent
+from sim.chain import clock_at
+from sim.draws import normal, normal_column, uniform_column, uniforms
+from sim.errors import InputError
+from sim.feeds import Feeds
+from sim.kernel import F8, I8, handler, kernel, view_of
+from sim.ledger import Ledger
+from sim.lending.account import account_values, debt_of
+from sim.lending.protocol import enter, open_positions, reserve_of, value_book
+from sim.lending.state import LendingState
+from sim.mempool import Outbox, post
+from sim.orders import FILL, REPAY, ROUTINE, SUPPLY, cause
+from sim.registry import Config, PopulationKind, PopulationSite
+from sim.status import Status
+from sim.units import GWEI, MINUTE, TICKS_PER_SECOND
+from sim.venues import Venues, draft, spendable
+
+if TYPE_CHECKING:
+    from sim.world import World
+
+OK = int(Status.OK)
+NEVER = 1 << 60
+_FILL, _ROUTINE = cause(FILL), cause(ROUTINE)
+_RESCAN = 3_600 * TICKS_PER_SECOND  # interest moves health factors even when prices do not
+
+
+class BorrowerState(NamedTuple):
+    """Columns of borrowers, and what they share."""
+
+    position: I8  # int64, (n,), position in the market
+    alarm: F8  # float64, (n,), health factor below which they react; 0: asleep
+    target: F8  # float64, (n,), health factor to which they go back
+    delay: F8  # float64, (n,), ticks, their median reaction time
+    due: I8  # int64, (n,), tick at which they will react, NEVER: not alarmed
+    n_actions: I8  # int64, (n,), repayments and top-ups sent
+    waiting: I8  # int64, (n,), rows that are alarmed, first `number[3]` entries
+    number: I8  # int64, (9,): group, market venue, collateral reserve, alarmed rows, seed, stream,
+    # tick of the last scan, collateral token, debt token
+    seen: F8  # float64, (2,): prices of collateral and debt at the last scan
+    tip: F8  # float64, (1,), native token per gas
+
+
+Quantile = Annotated[tuple[float, float], Field(strict=False)]
+
+
+class BorrowersConfig(Config):
+    """Borrowers of one lending market with one collateral and one debt asset."""
+
+    kind: Literal["borrowers"]
+    chain: str = Field(description="Chain of the market.")
+    market: str = Field(description="Lending market.")
+    count: int = Field(gt=0, le=10_000_000, description="Number of borrowers.")
+    collateral: str = Field(description="Symbol of the collateral.")
+    debt: str = Field(description="Symbol of the debt.")
+    debt_usd: float = Field(
+        gt=0.0, description="Debt of all at the start.", json_schema_extra={"unit": "USD"}
+    )
+    debt_log_sd: float = Field(
+        2.7, ge=0.0, le=5.0, description="Standard deviation of the logarithm of debts."
+    )
+    health_quantiles: Annotated[list[Quantile], Field(min_length=2)] = Field(
+        description="Pairs [share of debt, health factor below which that share lies], rising."
+    )
+    awake_share: float = Field(
+        0.6, ge=0.0, le=1.0, description="Share of borrowers who watch their health factor."
+    )
+    alarm_low: float = Field(1.05, gt=1.0, description="Lowest alarm.")
+    alarm_high: float = Field(1.25, gt=1.0, description="Highest alarm.")
+    target_gain: float = Field(
+        0.2, gt=0.0, description="How far above their alarm they go back to."
+    )
+    reaction_minutes: float = Field(
+        30.0, gt=0.0, description="Median reaction time.", json_schema_extra={"unit": "min"}
+    )
+    reaction_log_sd: float = Field(1.0, ge=0.0, description="Log spread of reaction times.")
+    cash_share: float = Field(
+        0.7, ge=0.0, le=1.0, description="Share of the awake who hold means to defend themselves."
+    )
+    cash_of_debt: float = Field(
+        0.25, ge=0.0, description="Their means, half in each token, over their debt."
+    )
+    tip_gwei: float = Field(
+        2.0, ge=0.0, description="Priority fee they bid.", json_schema_extra={"unit": "gwei"}
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> BorrowersConfig:
+        shares = [share for share, _ in self.health_quantiles]
+        factors = [factor for _, factor in self.health_quantiles]
+        if sorted(shares) != shares or sorted(factors) != factors or not 0 <= shares[0] < 1:
+            raise ValueError("health_quantiles must rise in both numbers, shares from 0 to 1")
+        if shares[-1] > 1.0 or factors[0] <= 0.0:
+            raise ValueError("health_quantiles: shares lie in 0 to 1, health factors above 0")
+        if self.alarm_low > self.alarm_high:
+            raise ValueError(
+                f"alarm_low ({self.alarm_low:g}) must not exceed alarm_high ({self.alarm_high:g})"
+            )
+        return self
+
+
+class Borrower(ColumnarAgent):
+    """One borrower: a view on a row of its population."""
+
+
+unpack = view_of(BorrowerState, LendingState, Outbox, Ledger, Venues, Feeds)
+
+
+@kernel(inline=False)
+def scan(people, lending, now):  # type: ignore[no-untyped-def]
+    """Alarm every awake borrower whose health factor has fallen below its alarm."""
+    for row in range(people.position.shape[0]):
+        if people.alarm[row] <= 0.0 or people.due[row] != NEVER:
+            continue
+        _, threshold, _, debt = account_values(lending, people.position[row], now)
+        if debt <= 0.0 or threshold >= people.alarm[row] * debt:
+            continue
+        u = uniforms(people.number[4], people.number[5], now, row, 0)[0]
+        people.due[row] = now + int(people.delay[row] * math.exp(0.5 * normal(u)))
+        people.waiting[people.number[3]] = row
+        people.number[3] += 1
+
+
+@kernel(inline=False)
+def defend(people, lending, box, ledger, venues, feeds, row, clock):  # type: ignore[no-untyped-def]
+    """Let one borrower repay, or top up where its debt token does not suffice; False: no means."""
+    position, reserve = people.position[row], people.number[2]
+    _, threshold, _, debt_value = account_values(lending, position, clock.now)
+    if debt_value <= 0.0 or threshold >= people.alarm[row] * debt_value:
+        return True  # the danger is over
+    group, venue = people.number[0], people.number[1]
+    debt_reserve = lending.debt_reserve[position, 0]
+    if debt_reserve < 0:
+        return True
+    price = lending.reserves[debt_reserve].price
+    missing = debt_value - threshold / people.target[row]
+    repay = min(
+        missing / price,
+        spendable(box, ledger, clock.chain, group, row, people.number[8], 500_000),
+        debt_of(lending, position, debt_reserve, clock.now),
+    )
+    feed = lending.reserves[reserve].price_feed
+    last = venues.last_fill[feeds.venue[feed]]
+    parent = _FILL + last if last > 0 else _ROUTINE
+    posted = False
+    if repay * price > 0.01 * missing:
+        order = draft(box, venues, venue, REPAY, group, row, clock.now)
+        order.a, order.b, order.amount = position, debt_reserve, repay
+        order.tip = people.tip[0]
+        order.max_fee = 2.0 * order.max_fee + order.tip
+        order.parent = parent
+        post(box, order)
+        posted = True
+    left = missing - repay * price
+    weight = lending.reserves[reserve].liquidation_threshold
+    worth = lending.reserves[reserve].price * weight
+    held = spendable(box, ledger, clock.chain, group, row, people.number[7], 500_000)
+    amount = min(left * people.target[row] / worth, held)
+    if left > 0.01 * missing and amount * worth > 0.01 * left:
+        order = draft(box, venues, venue, SUPPLY, group, row, clock.now)
+        order.a, order.b, order.amount = position, reserve, amount
+        order.tip = people.tip[0]
+        order.max_fee = 2.0 * order.max_fee + order.tip
+        order.parent = parent
+        post(box, order)
+        posted = True
+    people.n_actions[row] += posted
+    return posted
+
+
+@handler
+def react(binding, message):  # type: ignore[no-untyped-def]
+    people, lending, box, ledger, venues, feeds = unpack(binding)
+    clock = clock_at(message)
+    collateral_price = lending.reserves[people.number[2]].price
+    debt_price = people.seen[1]
+    if people.position.shape[0] > 0:
+        first = lending.debt_reserve[people.position[0], 0]
+        debt_price = lending.reserves[first].price if first >= 0 else debt_price
+    moved = collateral_price != people.seen[0] or debt_price != people.seen[1]
+    if moved or clock.now >= people.number[6] + _RESCAN:
+        scan(people, lending, clock.now)
+        people.seen[0], people.seen[1] = collateral_price, debt_price
+        people.number[6] = clock.now
+    kept = 0
+    for k in range(people.number[3]):
+        row = people.waiting[k]
+        if people.due[row] > clock.now:
+            people.waiting[kept] = row
+            kept += 1
+            continue
+        if defend(people, lending, box, ledger, venues, feeds, row, clock):
+            people.due[row] = NEVER  # may be alarmed again
+        else:
+            people.alarm[row] = 0.0  # nothing left to defend it with
+    people.number[3] = kept
+    return OK
+
+
+def debts_of(seed: int, name: str, n: int, total: float, log_sd: float) -> np.ndarray:
+    """Return lognormal debts that add up to `total`: float64, (n,), USD."""
+    raw = np.exp(log_sd * normal_column(seed, f"{name}:debt", n))
+    return np.asarray(raw * (total / raw.sum()))
+
+
+def health_of(debts: np.ndarray, order: np.ndarray, quantiles: list[tuple[float, float]]) -> np.ndarray:
+    """Return health factors with the given debt-weighted quantiles.
+
+    Parameters
+    ----------
+    debts : float64, (n,), USD
+    order : float64, (n,), uniforms that decide who is healthier
+    quantiles : [share of debt, health factor], interpolated log-linearly, extended flat in slope
+
+    Returns
+    -------
+    float64, (n,)
+    """
+    ranked = np.argsort(order)
+    share = np.empty(len(debts))
+    before = np.concatenate([[0.0], np.cumsum(debts[ranked])[:-1]])
+    share[ranked] = (before + debts[ranked] / 2.0) / debts.sum()
+    x = np.array([s for s, _ in quantiles])
+    y = np.log([f for _, f in quantiles])
+    inside = np.interp(share, x, y)
+    low = y[0] + (share - x[0]) * (y[1] - y[0]) / (x[1] - x[0])
+    high = y[-1] + (share - x[-1]) * (y[-1] - y[-2]) / (x[-1] - x[-2])
+    low = np.maximum(low, min(y[0], 0.01))  # nobody starts below 1
+    return np.asarray(np.exp(np.where(share < x[0], low, np.where(share > x[-1], high, inside))))
+
+
+def make(world: World, site: PopulationSite) -> BorrowerState:
+    """Return the columns of a population of borrowers, and enter its book."""
+    config, n, seed = site.config, site.rows, world.seed
+    venue = world.venue(config.market)
+    pledged = reserve_of(world, venue, config.collateral)
+    owed = reserve_of(world, venue, config.debt)
+    positions = open_positions(world, venue, site.group, np.arange(n))
+    lending = world.shared[LendingState]
+    asset, loan = lending.reserves[pledged], lending.reserves[owed]
+    debts = debts_of(seed, site.name, n, config.debt_usd, config.debt_log_sd)
+    health = health_of(
+        debts, uniform_column(seed, f"{site.name}:health", n), config.health_quantiles
+    )
+    claim_usd = health * debts / float(asset["liquidation_threshold"])
+    enter(world, positions, pledged, claim_usd / float(asset["price"]), are_debts=False)
+    try:
+        enter(world, positions, owed, debts / float(loan["price"]), are_debts=True)
+    except InputError as error:
+        raise InputError(f"populations.{site.name}: {error}") from None
+    awake = uniform_column(seed, f"{site.name}:awake", n) < config.awake_share
+    alarm = config.alarm_low + (config.alarm_high - config.alarm_low) * uniform_column(
+        seed, f"{site.name}:alarm", n
+    )
+    spread = np.exp(config.reaction_log_sd * normal_column(seed, f"{site.name}:delay", n))
+    return BorrowerState(
+        position=positions,
+        alarm=np.where(awake, alarm, 0.0),
+        target=alarm + config.target_gain,
+        delay=config.reaction_minutes * MINUTE * TICKS_PER_SECOND * spread,
+        due=np.full(n, NEVER, np.int64),
+        n_actions=np.zeros(n, np.int64),
+        waiting=np.zeros(n, np.int64),
+        number=np.array(
+            [
+                site.group,
+                venue,
+                pledged,
+                0,
+                seed,
+                site.stream,
+                -_RESCAN,
+                int(asset["token"]),
+                int(loan["token"]),
+            ],
+            np.int64,
+        ),
+        seen=np.zeros(2),
+        tip=np.array([config.tip_gwei * GWEI]),
+    )
+
+
+def fund(world: World, site: PopulationSite, state: Any) -> None:
+    """Give those who hold means their tokens, and everybody gas."""
+    config, n = site.config, site.rows
+    lending = world.shared[LendingState]
+    has_cash = uniform_column(world.seed, f"{site.name}:cash", n) < config.cash_share
+    has_cash &= state.alarm > 0.0
+    book = value_book(lending, lending.reserves["price"], 0)
+    means = np.where(has_cash, book.debt[state.position] * config.cash_of_debt / 2.0, 0.0)
+    for token in (int(state.number[7]), int(state.number[8])):
+        world.endow_column(site.group, token, means / world.prices.fundamental[token])
+    native = int(world.box.chains[site.chain]["native"])
+    world.endow_column(site.group, native, 0.2)
+
+
+def tokens(world: World, site: PopulationSite) -> list[int]:
+    """Return what borrowers can hold: their collateral, their debt token and gas."""
+    config = site.config
+    symbols = (config.collateral, config.debt, world.plan.chains[site.chain].native)
+    return [world.token(config.chain, symbol) for symbol in symbols]
+
+
+def columns(world: World, site: PopulationSite, state: BorrowerState) -> dict[str, Any]:
+    """Return computed columns: debt and collateral in USD at oracle prices, and the health factor."""
+
+    def book() -> Any:
+        lending = world.shared[LendingState]
+        return value_book(lending, lending.reserves["price"], world.now)
+
+    def health_factor() -> np.ndarray:
+        values = book()
+        with np.errstate(divide="ignore", invalid="ignore"):
+            health = values.threshold[state.position] / values.debt[state.position]
+        return np.where(values.debt[state.position] > 0.0, health, np.inf)
+
+    return {
+        "debt": lambda: book().debt[state.position],
+        "collateral": lambda: book().collateral[state.position],
+        "health_factor": health_factor,
+    }
+
+
+KIND = PopulationKind(
+    kind="borrowers",
+    config=BorrowersConfig,
+    states=unpack.states,
+    make=make,
+    react=react,
+    fund=fund,
+    view=Borrower,
+    tokens=tokens,
+    columns=columns,
+)

@@ -1,0 +1,116 @@
+"""How healthy the debt of lending markets was, through time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from matplotlib.ticker import FixedLocator, NullLocator
+
+from analysis.series import since
+from analysis.setting import Setting
+from analysis.style import (
+    PALETTE,
+    hours,
+    legend_right,
+    make_figure,
+    plain_axis,
+    time_axes,
+    title,
+)
+from sim.units import HOUR
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+SHARES = (0.05, 0.25, 0.5, 0.75, 0.95)
+_MOST = 4  # markets drawn
+_FLOOR, _CEILING = 0.5, 10.0  # health factors shown
+
+
+def health_quantiles(positions: pd.DataFrame) -> pd.DataFrame:
+    """Return debt-weighted quantiles of the health factor through time.
+
+    Parameters
+    ----------
+    positions : record table
+
+    Returns
+    -------
+    float64; index: time; columns: `SHARES`, each the health factor below or at which that share of
+    the debt stands
+    """
+    owing = positions[positions["debt"] > 0.0]
+    rows = {}
+    for time, now in owing.groupby("time"):
+        order = np.argsort(now["health_factor"].to_numpy(float), kind="stable")
+        factor = now["health_factor"].to_numpy(float)[order]
+        share = np.cumsum(now["debt"].to_numpy(float)[order])
+        place = np.searchsorted(share / share[-1], SHARES)
+        rows[time] = factor[np.minimum(place, len(factor) - 1)]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=list(SHARES), dtype=float)
+
+
+def plot_health(
+    positions: pd.DataFrame,
+    setting: Setting = Setting(),  # noqa: B008 - immutable
+    figure: Figure | None = None,
+) -> NDArray[np.object_]:
+    """Plot bands of the health factor that hold 50 % and 90 % of the debt, and its median.
+
+    Parameters
+    ----------
+    positions : record table
+    setting : names shocks and warm-up
+    figure : where to draw; a new one when left out
+
+    Returns
+    -------
+    one panel a lending market, the largest debt first
+    """
+    venues = positions["venue"].astype(str)
+    debt = positions.groupby(venues)["debt"].sum().nlargest(_MOST)
+    figure = figure or make_figure(1.6 + 2.4 * len(debt))
+    panels = figure.subplots(len(debt), 1, sharex=True, sharey=True, squeeze=False).ravel()
+    for axes, venue in zip(panels, debt.index, strict=True):
+        _plot_bands(axes, health_quantiles(positions[venues == venue]))
+        axes.set_ylabel(f"{venue}\nhealth factor (-)")
+    legend_right(panels[0])
+    times = positions["time"]
+    time_axes(panels, setting, float(times.min()), float(times.max()))
+    title(panels[0], _headline(since(positions, setting.warmup)))
+    return panels
+
+
+def _plot_bands(axes: Axes, quantiles: pd.DataFrame) -> None:
+    shown = quantiles.clip(_FLOOR, _CEILING)
+    at = hours(shown.index)
+    blue, red = PALETTE[0], PALETTE[2]
+    axes.fill_between(
+        at, shown[0.05], shown[0.95], color=blue, alpha=0.22, lw=0, label="90 % of the debt"
+    )
+    axes.fill_between(
+        at, shown[0.25], shown[0.75], color=blue, alpha=0.45, lw=0, label="50 % of the debt"
+    )
+    axes.plot(at, shown[0.5], color="#1b4f80", lw=2.0, label="median")
+    axes.axhline(1.0, color=red, lw=1.5, ls=(0, (5, 1.5)), label="liquidated below 1")
+    axes.set_yscale("log")
+    axes.yaxis.set_minor_locator(NullLocator())
+    low, high = axes.get_ylim()
+    axes.set_ylim(min(low, 0.85), max(high, 2.2))
+    axes.yaxis.set_major_locator(FixedLocator([0.5, 0.75, 1, 1.5, 2, 3, 5, 10]))
+    plain_axis(axes)
+
+
+def _headline(positions: pd.DataFrame) -> str:
+    """Return what is seen: how near the weakest twentieth of the debt came to liquidation."""
+    weakest = health_quantiles(positions)[SHARES[0]]
+    return (
+        f"The weakest 5 % of debt fell from a health factor of {weakest.iloc[0]:.2f} "
+        f"to {weakest.min():.2f} at {weakest.idxmin() / HOUR:.0f} h"
+        if weakest.min() < 0.99 * weakest.iloc[0]
+        else f"The weakest 5 % of debt stayed at a health factor of {weakest.min():.2f} or more"
+    )

@@ -1,0 +1,112 @@
+"""Liquidations and bad debt over time, by chain."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+
+from analysis.lending import bad_debt_path
+from analysis.series import since
+from analysis.setting import Setting
+from analysis.style import (
+    hours,
+    legend_right,
+    looks,
+    make_figure,
+    money,
+    money_axis,
+    time_axes,
+    title,
+)
+from sim.units import HOUR
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+_BINS = 96
+
+
+def plot_liquidations(
+    liquidations: pd.DataFrame,
+    positions: pd.DataFrame,
+    markets: pd.DataFrame,
+    setting: Setting = Setting(),  # noqa: B008 - immutable
+    figure: Figure | None = None,
+) -> NDArray[np.object_]:
+    """Plot debt liquidated in each interval as stacked bars, and bad debt below it, by chain.
+
+    Parameters
+    ----------
+    liquidations, positions, markets : record tables
+    setting : names shocks and warm-up
+    figure : where to draw; a new one when left out
+
+    Returns
+    -------
+    two panels: liquidations, bad debt
+    """
+    bad = _by_chain(bad_debt_path(positions, markets), markets)
+    chains = sorted({*liquidations["chain"].astype(str), *bad.columns})
+    look = looks(chains)
+    end = max(float(frame["time"].max()) for frame in (markets, positions) if len(frame))
+    figure = figure or make_figure(5.6)
+    panels = figure.subplots(2, 1, sharex=True, height_ratios=[1.3, 1.0])
+    edges = np.linspace(0.0, end / HOUR, _BINS + 1)
+    if len(liquidations):
+        _plot_bars(panels[0], liquidations, edges, {name: look[name].color for name in look})
+    panels[0].set_ylabel(f"debt liquidated\n(USD per {60 * edges[1]:.0f} min)")
+    for chain in bad:
+        one = look[chain]
+        panels[1].plot(
+            hours(bad.index), bad[chain], color=one.color, ls=one.dashes, marker=one.marker,
+            ms=3.0, lw=1.5, drawstyle="steps-post", label=chain,
+        )  # fmt: skip
+    panels[1].set_ylabel("bad debt (USD)")
+    for axes in panels:
+        axes.set_ylim(0.0, max(axes.get_ylim()[1], 100.0))
+        money_axis(axes)
+    legend_right(panels[0], "chain", panels[1])
+    time_axes(panels, setting, 0.0, end)
+    measured = bad[bad.index >= setting.warmup]
+    title(panels[0], _headline(since(liquidations, setting.warmup), measured))
+    return np.asarray(panels)
+
+
+def _by_chain(by_venue: pd.DataFrame, markets: pd.DataFrame) -> pd.DataFrame:
+    chain = dict(zip(markets["venue"].astype(str), markets["chain"].astype(str), strict=True))
+    return by_venue.T.groupby(by_venue.columns.map(lambda venue: chain.get(venue, venue))).sum().T
+
+
+def _plot_bars(
+    axes: object, liquidations: pd.DataFrame, edges: NDArray[np.float64], colors: dict[str, str]
+) -> None:
+    shown = pd.DataFrame(
+        {
+            "hour": hours(liquidations["time"]),
+            "debt": liquidations["debt_usd"].to_numpy(float),
+            "chain": liquidations["chain"].astype(str),
+        }
+    )
+    order = [chain for chain in colors if chain in set(shown["chain"])]
+    sns.histplot(
+        shown, x="hour", weights="debt", hue="chain", hue_order=order, multiple="stack",
+        bins=list(edges), palette=[colors[chain] for chain in order], alpha=1.0, lw=0.3,
+        edgecolor="white", legend=False, ax=axes,
+    )  # fmt: skip
+
+
+def _headline(liquidations: pd.DataFrame, bad: pd.DataFrame) -> str:
+    debt = money(float(liquidations["debt_usd"].sum()))
+    total = bad.sum(axis=1)
+    words = f"{len(liquidations):,} liquidations repaid {debt} of debt"
+    if not len(liquidations):
+        words = "No liquidation"
+    if not total.size or total.max() <= 0.0:
+        return f"{words}; no bad debt"
+    return (
+        f"{words}; bad debt peaked at {money(float(total.max()))} ({total.idxmax() / HOUR:.0f} h)"
+    )

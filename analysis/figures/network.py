@@ -1,0 +1,203 @@
+"""The token graph: tokens sized by value locked, pools and bridges as wide as their flow."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import networkx as nx
+import numpy as np
+import pandas as pd
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
+
+from analysis.liquidity import pool_fills
+from analysis.style import FAINT, INK, looks, make_figure, money, title
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+_LARGEST = 2_600.0  # points², the most valuable token
+_WIDEST = 11.0  # points, the edge of the largest flow
+_BRIDGE = "#832db6"
+
+
+def token_graph(
+    pools: pd.DataFrame,
+    fills: pd.DataFrame,
+    bridges: pd.DataFrame,
+    markets: pd.DataFrame,
+    tokens: Mapping[str, tuple[str, ...]],
+) -> nx.MultiGraph[str]:
+    """Return the graph of tokens with what was locked at the end and what flowed.
+
+    Parameters
+    ----------
+    pools, fills, bridges, markets : record tables
+    tokens : tokens of a venue as `chain/symbol`, by venue
+
+    Returns
+    -------
+    nodes `chain/symbol` with `value` (USD in pools, and cash of lending markets); edges, keyed by
+    venue, with `flow` (USD paid in) and `kind`, pool or bridge
+    """
+    graph: nx.MultiGraph[str] = nx.MultiGraph()
+    last = pools.groupby(pools["venue"].astype(str)).last()
+    pairs = _pairs(fills) | {name: pair for name, pair in tokens.items() if len(pair) == 2}
+    flow = _flows(pools, fills, bridges)
+    crossing = set(bridges["venue"].astype(str))
+    for venue in sorted({*last.index, *crossing} & set(pairs)):
+        kind = "bridge" if venue in crossing else "pool"
+        graph.add_edge(*pairs[venue], key=venue, flow=flow.get(venue, 0.0), kind=kind)
+    for token in graph.nodes:
+        graph.nodes[token]["value"] = 0.0
+    for venue, pool in last.iterrows():
+        if venue in pairs:
+            halves = (0.5 * pool["value_usd"],) * 2  # which token is which is known from `tokens`
+            values = _split(pool) if venue in tokens else halves
+            for token, value in zip(pairs[str(venue)], values, strict=True):
+                graph.nodes[token]["value"] += value
+    cash = (markets["cash"] * markets["oracle_price"]).groupby(markets["token"].astype(str)).last()
+    for token in graph.nodes:
+        graph.nodes[token]["value"] += float(cash.get(token, 0.0))
+    return graph
+
+
+def _pairs(fills: pd.DataFrame) -> dict[str, tuple[str, ...]]:
+    """Return the two tokens that each venue exchanged first."""
+    done = fills[(fills["status"] == "OK") & (fills["amount_out"] > 0.0)]
+    first = done.drop_duplicates("venue")
+    return {
+        str(row.venue): tuple(sorted((str(row.token_in), str(row.token_out))))
+        for row in first.itertuples()
+        if row.token_in and row.token_out and row.token_in != row.token_out
+    }
+
+
+def _flows(pools: pd.DataFrame, fills: pd.DataFrame, bridges: pd.DataFrame) -> dict[str, float]:
+    venues = pd.concat([pools[["venue"]].astype(str), bridges[["venue"]].astype(str)])
+    done = pool_fills(fills, venues)
+    flows = done.groupby(done["venue"].astype(str))["value_in"].sum()
+    return {str(venue): float(value) for venue, value in flows.items()}
+
+
+def _split(pool: pd.Series[float]) -> tuple[float, float]:
+    """Return the value of token 0 and of token 1 in a pool, USD."""
+    ratio = pool["reference_price"] if pool["reference_price"] > 0.0 else pool["price"]
+    value0 = pool["reserve0"] * ratio
+    whole = value0 + pool["reserve1"]
+    share = value0 / whole if whole > 0.0 else 0.5
+    return float(pool["value_usd"] * share), float(pool["value_usd"] * (1.0 - share))
+
+
+def plot_network(
+    graph: nx.MultiGraph[str],
+    figure: Figure | None = None,
+) -> Axes:
+    """Plot the token graph: each chain a ring of its tokens, chains side by side.
+
+    Parameters
+    ----------
+    graph : from `token_graph`
+    figure : where to draw; a new one when left out
+    """
+    chains = sorted({token.partition("/")[0] for token in graph})
+    figure = figure or make_figure(5.2 if len(graph) > 2 else 3.2)
+    axes = figure.subplots()
+    look = looks(chains)
+    place = _layout(graph, chains)
+    values = np.array([graph.nodes[token]["value"] for token in graph])
+    sizes = 260.0 + _LARGEST * values / max(values.max(initial=0.0), 1e-12)
+    _draw_edges(axes, graph, place, sizes)
+    nx.draw_networkx_nodes(
+        graph, place, ax=axes, node_size=sizes, edgecolors="white", linewidths=1.5,
+        node_color=[look[token.partition("/")[0]].color for token in graph],
+    )  # fmt: skip
+    for token in graph:
+        axes.annotate(
+            f"{token.partition('/')[2]}\n{money(graph.nodes[token]['value'])}", place[token],
+            ha="center", va="center", fontsize=8.5, fontweight="bold", zorder=6,
+            path_effects=[withStroke(linewidth=2.5, foreground="white", alpha=0.75)],
+        )  # fmt: skip
+    for name in chains:
+        axes.scatter([], [], s=60, color=look[name].color, label=name)
+    _finish(axes, graph, place)
+    return axes
+
+
+def _layout(graph: nx.MultiGraph[str], chains: list[str]) -> dict[str, NDArray[np.float64]]:
+    place: dict[str, NDArray[np.float64]] = {}
+    for k, chain in enumerate(chains):
+        tokens = sorted(token for token in graph if token.partition("/")[0] == chain)
+        ring = nx.circular_layout(tokens, scale=1.0 if len(tokens) > 1 else 0.0)
+        turn = np.pi / 2 if len(tokens) > 2 else 0.0
+        spin = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+        for token, point in ring.items():
+            place[token] = np.asarray(point) @ spin + np.array([3.4 * k, 0.0])
+    return place
+
+
+def _draw_edges(
+    axes: Axes,
+    graph: nx.MultiGraph[str],
+    place: dict[str, NDArray[np.float64]],
+    sizes: NDArray[np.float64],
+) -> None:
+    flows = {key: flow for *_, key, flow in graph.edges(keys=True, data="flow")}
+    largest = max(flows.values(), default=0.0) or 1.0
+    parallel: dict[tuple[str, ...], int] = {}
+    for source, target, venue, kind in graph.edges(keys=True, data="kind"):
+        pair = tuple(sorted((source, target)))
+        number = parallel[pair] = parallel.get(pair, -1) + 1
+        bend = (0.0, 0.25, -0.25, 0.45, -0.45)[number % 5] + (0.28 if kind == "bridge" else 0.0)
+        nx.draw_networkx_edges(
+            nx.MultiDiGraph([pair]), place, ax=axes, arrows=True, arrowstyle="-",
+            width=1.0 + _WIDEST * flows[venue] / largest,
+            edge_color=_BRIDGE if kind == "bridge" else FAINT, alpha=0.65,
+            style="dashed" if kind == "bridge" else "solid",
+            connectionstyle=f"arc3,rad={bend}",
+            nodelist=list(graph), node_size=sizes,
+        )  # fmt: skip
+        _label_edge(axes, place[pair[0]], place[pair[1]], bend, f"{venue}\n{money(flows[venue])}")
+
+
+def _label_edge(
+    axes: Axes,
+    start: NDArray[np.float64],
+    end: NDArray[np.float64],
+    bend: float,
+    words: str,
+) -> None:
+    """Write beside the middle of an edge; a curve of `arc3` passes half its bend off the chord."""
+    along = end - start
+    middle = (start + end) / 2 + 0.5 * bend * np.array([along[1], -along[0]])
+    axes.annotate(
+        words, middle, ha="center", va="center", fontsize=7.5, color=INK, zorder=5,
+        bbox={"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none", "alpha": 0.85},
+    )  # fmt: skip
+
+
+def _finish(axes: Axes, graph: nx.MultiGraph[str], place: dict[str, NDArray[np.float64]]) -> None:
+    points = np.array(list(place.values()))
+    low, high = points.min(axis=0), points.max(axis=0)
+    axes.set_xlim(low[0] - 0.75, high[0] + 0.75)
+    axes.set_ylim(low[1] - (0.75 if len(graph) > 2 else 0.4), high[1] + 0.4)
+    axes.set_axis_off()
+    kinds = {kind for *_, kind in graph.edges(data="kind")}
+    handles, labels = axes.get_legend_handles_labels()
+    if "pool" in kinds:
+        handles.append(Line2D([], [], color=FAINT, lw=4))
+        labels.append("pool (width: flow, USD)")
+    if "bridge" in kinds:
+        handles.append(Line2D([], [], color=_BRIDGE, lw=2.5, ls="--"))
+        labels.append("bridge (width: flow, USD)")
+    axes.legend(
+        handles, labels, title="token (area: value locked, USD), by chain", ncols=2,
+        loc="upper left", bbox_to_anchor=(0.0, 0.0), alignment="left", handlelength=3.2,
+    )  # fmt: skip
+    value = sum(value for _, value in graph.nodes(data="value"))
+    flow = sum(flow for *_, flow in graph.edges(data="flow"))
+    title(axes, f"{money(value)} locked in {len(graph)} tokens; {money(flow)} flowed between them")

@@ -1,0 +1,172 @@
+"""What happened in lending markets: bad debt, liquidations, utilization.
+
+Bad debt is what accounts owe beyond their collateral at reference prices: latent while the debt
+stands, recognized once the market has written it off. Debtors are sampled every hour or so, hence
+peaks are over samples, where the definition has block ends.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from analysis.series import held_seconds, quantile, since, value_at, wide
+from sim.units import HOUR
+
+FULL = 0.999  # utilization from which a reserve counts as full
+
+
+def bad_debt_path(positions: pd.DataFrame, markets: pd.DataFrame) -> pd.DataFrame:
+    """Return latent plus recognized bad debt through time.
+
+    Parameters
+    ----------
+    positions, markets : record tables
+
+    Returns
+    -------
+    float64, USD; index: the times at which debtors were sampled (those of `markets` when none was);
+    one column a lending market
+    """
+    latent = _sum_by_venue(positions, "shortfall")
+    recognized = recognized_bad_debt(markets)
+    times = latent.index if len(latent) else recognized.index
+    venues = sorted({*latent.columns, *recognized.columns})
+    path = latent.reindex(index=times, columns=venues).fillna(0.0)
+    for venue in recognized.columns:
+        path[venue] += np.nan_to_num(value_at(recognized.index, recognized[venue], times))
+    return path
+
+
+def recognized_bad_debt(markets: pd.DataFrame) -> pd.DataFrame:
+    """Return bad debt written off and not covered: USD; index time, one column a lending market."""
+    return _sum_by_venue(markets, "bad_debt")
+
+
+def _sum_by_venue(frame: pd.DataFrame, value: str) -> pd.DataFrame:
+    sums = frame.groupby(["time", "venue"], observed=True)[value].sum().reset_index()
+    return wide(sums, "venue", value)
+
+
+def debt_at(positions: pd.DataFrame, time: float) -> float:
+    """Return the debt outstanding (USD, oracle prices) at the sample nearest to a time."""
+    if positions.empty:
+        return 0.0
+    times = positions["time"].to_numpy()
+    nearest = times[np.argmin(np.abs(times - time))]
+    return float(positions["debt"].to_numpy()[times == nearest].sum())
+
+
+def insolvent_debt_path(positions: pd.DataFrame) -> pd.Series[float]:
+    """Return the whole debt (USD) of accounts that owe more than they have; index: time."""
+    insolvent = positions["debt"].where(positions["shortfall"] > 0.0, 0.0)
+    return insolvent.groupby(positions["time"]).sum()
+
+
+def borrower_liquidation_loss(liquidations: pd.DataFrame) -> float:
+    """Return what liquidations cost borrowers, USD: collateral seized less debt repaid.
+
+    Both at the reference price of the block. The borrower pays no gas for it.
+    """
+    return float((liquidations["seized_usd"] - liquidations["debt_usd"]).sum())
+
+
+def lender_loss(positions: pd.DataFrame, markets: pd.DataFrame, start: float) -> float:
+    """Return the growth since a time of latent and uncovered recognized bad debt, USD."""
+    total = bad_debt_path(positions, markets).sum(axis=1)
+    if total.empty:
+        return 0.0
+    before = value_at(total.index, total, [start])[0]
+    return float(total.iloc[-1] - (0.0 if np.isnan(before) else before))
+
+
+def hours_at_full_utilization(markets: pd.DataFrame) -> pd.Series[float]:
+    """Return for how many hours each reserve was lent out to 99.9 % or more.
+
+    Returns
+    -------
+    float64, hours; index: reserves as `venue token`
+    """
+    named = markets.assign(reserve=reserve_names(markets))
+    share = wide(named, "reserve", "utilization")
+    hours = {name: held_seconds(share.index, share[name] >= FULL) / HOUR for name in share}
+    return pd.Series(hours, dtype=float)
+
+
+def reserve_names(markets: pd.DataFrame) -> pd.Series[str]:
+    """Return `venue token` of each row, the token without its chain."""
+    tokens = markets["token"].astype(str).str.replace(r"^.*/", "", regex=True)
+    return markets["venue"].astype(str) + " " + tokens
+
+
+def liquidation_delays(liquidations: pd.DataFrame, positions: pd.DataFrame) -> pd.Series[float]:
+    """Return how long each account in trouble waited for its first liquidation, seconds.
+
+    From the time at which its health factor at reference prices fell below 1. Accounts below 1 (at
+    oracle prices) in the last sample that nobody liquidated wait for ever: infinity. Accounts that
+    healed by themselves are left out.
+    """
+    key = ["venue", "position"]
+    first = liquidations.assign(venue=liquidations["venue"].astype(str))
+    first = first.sort_values("time").drop_duplicates(key).set_index(key)["delay"]
+    last = positions[positions["time"] == positions["time"].max()]
+    last = last[(last["health_factor"] < 1.0) & (last["debt"] > 0.0)]
+    ill = pd.MultiIndex.from_arrays([last["venue"].astype(str), last["position"]], names=key)
+    never = pd.Series(np.inf, index=ill.difference(first.index), dtype=float)
+    return pd.concat([first.astype(float), never]) if len(never) else first.astype(float)
+
+
+def herfindahl(weights: pd.Series[float]) -> float:
+    """Return the sum of squared shares: 1 for one, 1/n for n equal ones, NaN for none."""
+    total = weights.sum()
+    return float(((weights / total) ** 2).sum()) if total > 0.0 else float("nan")
+
+
+def liquidator_shares(liquidations: pd.DataFrame) -> pd.Series[float]:
+    """Return the debt that each liquidator repaid, USD; index: population and account."""
+    population = liquidations["liquidator_population"].astype(str)
+    return liquidations.groupby([population, "liquidator_account"])["debt_usd"].sum()
+
+
+def lending_summary(
+    positions: pd.DataFrame, markets: pd.DataFrame, liquidations: pd.DataFrame, start: float
+) -> dict[str, float]:
+    """Return the lending quantities of a run; names and units in `analysis.metrics.QUANTITIES`.
+
+    Parameters
+    ----------
+    positions, markets, liquidations : record tables of the whole run
+    start : time at which statistics start, seconds
+    """
+    debt = debt_at(positions, start)
+    done = since(liquidations, start)
+    bad = since(bad_debt_path(positions, markets).sum(axis=1).rename("usd").reset_index(), start)
+    end, peak = (float(bad["usd"].iloc[-1]), float(bad["usd"].max())) if len(bad) else (0.0, 0.0)
+    insolvent = insolvent_debt_path(since(positions, start))
+    delays = liquidation_delays(done, since(positions, start))
+    full = hours_at_full_utilization(since(markets, start))
+    liquidated = float(done["debt_usd"].sum())
+    return {
+        "debt_start": debt,
+        "bad_debt_end": end,
+        "bad_debt_peak": peak,
+        "bad_debt_share_end": _share(end, debt),
+        "bad_debt_share_peak": _share(peak, debt),
+        "insolvent_debt_end": float(insolvent.iloc[-1]) if len(insolvent) else 0.0,
+        "insolvent_debt_peak": float(insolvent.max()) if len(insolvent) else 0.0,
+        "lender_loss": lender_loss(positions, markets, start),
+        "n_liquidations": len(done),
+        "liquidated_debt_usd": liquidated,
+        "liquidated_share": _share(liquidated, debt),
+        "borrower_liquidation_loss": borrower_liquidation_loss(done),
+        "liquidation_delay_p50": quantile(delays, 0.5),
+        "liquidation_delay_p90": quantile(delays, 0.9),
+        "liquidation_delay_p99": quantile(delays, 0.99),
+        "n_never_liquidated": int(np.isinf(delays.to_numpy(float)).sum()),
+        "liquidator_herfindahl": herfindahl(liquidator_shares(done)),
+        "hours_at_full_utilisation": float(full.max()) if len(full) else 0.0,
+    }
+
+
+def _share(part: float, whole: float) -> float:
+    return part / whole if whole > 0.0 else float("nan")

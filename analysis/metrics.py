@@ -1,0 +1,312 @@
+"""The summary of a run: every measured quantity by its one name, from the record tables.
+
+Statistics leave out the warm-up. A quantity without a value (no lending market, nobody liquidated,
+an infinite delay) is None, so that the summary is plain JSON.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from analysis.lending import lending_summary
+from analysis.liquidity import (
+    depeg_summary,
+    markout,
+    markout_share,
+    pool_summary,
+    price_errors,
+    swap_fills,
+    usd_of_gas,
+)
+from analysis.series import frame_of, growth, since, wide
+from analysis.setting import setting_of
+from sim.units import GWEI, HOUR, MINUTE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+
+    from analysis.setting import Setting
+
+
+class Quantity(NamedTuple):
+    """One name of the summary."""
+
+    name: str
+    unit: str
+    meaning: str
+
+
+def _quantities(text: str) -> dict[str, Quantity]:
+    """Read `name | unit | meaning`, one quantity a line."""
+    rows = [[part.strip() for part in line.split("|", 2)] for line in text.strip().splitlines()]
+    return {row[0]: Quantity(*row) for row in rows}
+
+
+QUANTITIES = _quantities(
+    """
+    measured_hours            | h        | length of the run without the warm-up
+    n_fills                   | -        | orders' legs executed
+    n_failed                  | -        | orders' legs that failed or were dropped
+    gas_usd                   | USD      | gas paid by all participants
+    volume_usd                | USD      | swapped in pools
+    fees_usd                  | USD      | fees to liquidity providers
+    lvr_usd                   | USD      | loss versus rebalancing of liquidity providers
+    inventory_usd             | USD      | gain of rebalanced reserves from price changes
+    lp_gas_usd                | USD      | gas of liquidity providers
+    lp_net_return             | fraction | (fees - loss versus rebalancing - gas) / value at start
+    price_error_p01           | fraction | ln(pool / reference), 1 % quantile over all samples
+    price_error_p50           | fraction | the same, median
+    price_error_p99           | fraction | the same, 99 % quantile
+    price_error_abs_p50       | fraction | its absolute value, median
+    price_error_abs_p99       | fraction | its absolute value, 99 % quantile
+    markout_5m                | fraction | gain of pools on swaps 5 min later / volume
+    markout_1h                | fraction | gain of pools on swaps 1 h later / volume
+    debt_start                | USD      | debt outstanding when statistics start
+    bad_debt_end              | USD      | debt beyond collateral at the end, latent and recognized
+    bad_debt_peak             | USD      | the same, largest over samples
+    bad_debt_share_end        | fraction | bad_debt_end / debt_start
+    bad_debt_share_peak       | fraction | bad_debt_peak / debt_start
+    insolvent_debt_end        | USD      | whole debt of accounts with bad debt at the end
+    insolvent_debt_peak       | USD      | the same, largest over samples
+    lender_loss               | USD      | growth of latent and uncovered recognized bad debt
+    n_liquidations            | -        | liquidations executed
+    liquidated_debt_usd       | USD      | debt repaid by liquidators
+    liquidated_share          | fraction | liquidated_debt_usd / debt_start
+    borrower_liquidation_loss | USD      | collateral seized less debt repaid, at reference prices
+    liquidation_delay_p50     | s        | health factor below 1 to first liquidation, median
+    liquidation_delay_p90     | s        | the same, 90 % quantile; none: never
+    liquidation_delay_p99     | s        | the same, 99 % quantile; none: never
+    n_never_liquidated        | -        | accounts below 1 at the end that nobody liquidated
+    liquidator_herfindahl     | -        | sum of squared shares of debt repaid; 1: one liquidator
+    hours_at_full_utilisation | h        | utilization at 99.9 % or more, worst reserve
+    depeg_max                 | fraction | largest distance of a wrapped token from par
+    depeg_minutes             | min      | time off par of the worst wrapped token
+    backing_ratio_min         | fraction | smallest escrow / wrapped supply
+    oracle_error_max          | fraction | largest |ln(reported / reference)| of a feed
+    oracle_age_max            | s        | oldest report in use
+    base_fee_max              | gwei     | highest base fee of a chain
+    pending_max               | -        | most orders left waiting by a block
+    arbitrage_profit          | USD      | trading gain of arbitrageurs, gas paid
+    liquidator_profit         | USD      | trading gain of liquidators, gas paid
+    """
+)
+
+_HEADLINE = dict(
+    line.strip().split(" | ")
+    for line in """
+    measured_hours | time measured
+    n_fills | fills
+    n_failed | orders that failed
+    gas_usd | gas paid
+    volume_usd | pool volume
+    fees_usd | fees to liquidity providers
+    lvr_usd | loss versus rebalancing
+    lp_net_return | liquidity providers' net return
+    price_error_abs_p99 | pool price error, 99 % within
+    markout_5m | pools' markout at 5 min
+    arbitrage_profit | arbitrageurs' gain
+    debt_start | debt at the start
+    n_liquidations | liquidations
+    liquidated_debt_usd | debt liquidated
+    liquidated_share | share of debt liquidated
+    liquidation_delay_p50 | liquidation delay, median
+    borrower_liquidation_loss | borrowers' loss by liquidation
+    liquidator_profit | liquidators' gain
+    bad_debt_peak | bad debt, peak
+    bad_debt_end | bad debt, end
+    lender_loss | lenders' loss
+    hours_at_full_utilisation | lent out fully, worst reserve
+    depeg_max | largest depeg
+    depeg_minutes | time off par
+    oracle_error_max | largest oracle error
+    base_fee_max | highest base fee
+    pending_max | longest queue of orders
+    """.strip().splitlines()
+)
+
+
+def summarize(tables: Mapping[str, pd.DataFrame], manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the summary of a run, ready for JSON.
+
+    Parameters
+    ----------
+    tables : record tables by name; absent and empty ones are allowed
+    manifest : with the scenario as run, which names tokens, populations and the warm-up
+
+    Returns
+    -------
+    the names of `QUANTITIES`, and `by_pool`, `by_population`, `by_asset`, `by_chain` and
+    `by_status` with parts of them; None where there is no value
+    """
+    setting = setting_of(manifest)
+    start = setting.warmup
+    pools, fills, prices = (frame_of(tables, name) for name in ("pools", "fills", "prices"))
+    by_pool = pool_summary(pools, fills, usd_of_gas(fills, prices, setting.natives), start)
+    by_population = _by_population(frame_of(tables, "equity"), start)
+    by_chain = _by_chain(since(frame_of(tables, "chains"), start))
+    fills = since(fills, start)
+    by_status = {str(k): int(n) for k, n in fills["status"].astype(str).value_counts().items()}
+    summary: dict[str, Any] = {
+        "measured_hours": _measured_hours(tables, start),
+        "n_fills": by_status.get("OK", 0),
+        "n_failed": sum(n for status, n in by_status.items() if status != "OK"),
+        "gas_usd": float(frame_of(tables, "populations").query("time > @start")["gas"].sum()),
+        **_liquidity_totals(by_pool),
+        **_price_error_quantiles(since(pools, start)),
+        **_markouts(swap_fills(fills, pools), prices, setting),
+        **_lending(tables, start),
+        **depeg_summary(frame_of(tables, "bridges"), start),
+        **_oracle_quantities(since(frame_of(tables, "oracles"), start)),
+        "base_fee_max": max((c["base_fee_max"] for c in by_chain.values()), default=math.nan),
+        "pending_max": max((c["pending_max"] for c in by_chain.values()), default=math.nan),
+        "arbitrage_profit": _gain_of("arbitrage", by_population, setting),
+        "liquidator_profit": _gain_of("liquidat", by_population, setting),
+        "by_pool": by_pool,
+        "by_population": by_population,
+        "by_asset": _by_asset(since(prices, start)),
+        "by_chain": by_chain,
+        "by_status": dict(sorted(by_status.items())),
+    }
+    found: dict[str, Any] = _plain(summary)
+    return found
+
+
+def headline(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Return the lines of a summary table: what is measured, its value as text, its unit.
+
+    Quantities of what the run did not have (lending, bridges) are left out.
+    """
+    lines = []
+    for name, label in _HEADLINE.items():
+        if (value := summary.get(name)) is not None:
+            text, unit = _as_text(float(value), QUANTITIES[name].unit)
+            lines.append((label, text, unit))
+    return lines
+
+
+def _as_text(value: float, unit: str) -> tuple[str, str]:
+    if unit == "fraction":
+        return f"{100.0 * value:,.3f}", "%"
+    if unit == "-" and value == int(value):
+        return f"{value:,.0f}", ""
+    if unit == "USD" and abs(value) >= 100.0:
+        return f"{value:,.0f}", unit
+    return f"{value:,.2f}", "" if unit == "-" else unit
+
+
+def _lending(tables: Mapping[str, pd.DataFrame], start: float) -> dict[str, float]:
+    """Return the lending quantities; NaN where the run has no lending market."""
+    names = ("positions", "markets", "liquidations")
+    positions, markets, liquidations = (frame_of(tables, name) for name in names)
+    found = lending_summary(positions, markets, liquidations, start)
+    has_market = len(positions) or len(markets)
+    return found if has_market else dict.fromkeys(found, math.nan)
+
+
+def _measured_hours(tables: Mapping[str, pd.DataFrame], start: float) -> float:
+    ends = [float(frame["time"].max()) for frame in tables.values() if len(frame)]
+    return max(max(ends, default=start) - start, 0.0) / HOUR
+
+
+def _liquidity_totals(by_pool: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """Return sums over pools; the return is that of all pools with loss versus rebalancing."""
+    names = ("volume_usd", "fees_usd", "lvr_usd", "inventory_usd", "lp_gas_usd")
+    total = {name: sum(pool.get(name, 0.0) for pool in by_pool.values()) for name in names}
+    measured = [pool for pool in by_pool.values() if "lvr_usd" in pool]
+    net = sum(pool["fees_usd"] - pool["lvr_usd"] - pool["lp_gas_usd"] for pool in measured)
+    value = sum(pool["value_start_usd"] for pool in measured)
+    return total | {"lp_net_return": net / value if value > 0.0 else math.nan}
+
+
+def _price_error_quantiles(pools: pd.DataFrame) -> dict[str, float]:
+    errors = price_errors(pools).to_numpy(float)
+    errors = errors[~np.isnan(errors)]
+    if not len(errors):
+        errors = np.array([np.nan])
+    size = np.abs(errors)
+    return {
+        **{f"price_error_p{q:02d}": float(np.quantile(errors, q / 100)) for q in (1, 50, 99)},
+        **{f"price_error_abs_p{q:02d}": float(np.quantile(size, q / 100)) for q in (50, 99)},
+    }
+
+
+def _markouts(swaps: pd.DataFrame, prices: pd.DataFrame, setting: Setting) -> dict[str, float]:
+    horizons = {"markout_5m": 5 * MINUTE, "markout_1h": HOUR}
+    return {
+        name: markout_share(swaps, markout(swaps, prices, setting.assets, seconds))
+        for name, seconds in horizons.items()
+    }
+
+
+def _oracle_quantities(oracles: pd.DataFrame) -> dict[str, float]:
+    known = oracles[(oracles["reported"] > 0.0) & (oracles["reference"] > 0.0)]
+    error = np.log(known["reported"] / known["reference"]).abs()
+    return {"oracle_error_max": float(error.max()), "oracle_age_max": float(oracles["age"].max())}
+
+
+def _by_population(equity: pd.DataFrame, start: float) -> dict[str, dict[str, float]]:
+    """Return value and gains of whole populations since the start of statistics, USD."""
+    whole = equity[equity["account"] == -1]
+    value = wide(whole, "population", "value").ffill()
+    parts = {
+        name: growth(whole, "population", name, start)
+        for name in ("holding_gain", "trading_gain", "gas")
+    }
+    return {
+        str(name): {"value_end": float(value[name].iloc[-1])}
+        | {f"{part}": float(series[name]) for part, series in parts.items()}
+        for name in value
+    }
+
+
+def _gain_of(
+    kind: str, by_population: Mapping[str, Mapping[str, float]], setting: Setting
+) -> float:
+    gains = [
+        row["trading_gain"]
+        for name, row in by_population.items()
+        if kind in setting.kinds.get(name, "")
+    ]
+    return sum(gains) if gains else math.nan
+
+
+def _by_chain(chains: pd.DataFrame) -> dict[str, dict[str, float]]:
+    return {
+        str(name): {
+            "n_blocks": len(chain),
+            "gas_used": int(chain["gas_used"].sum()),
+            "base_fee_median": float(chain["base_fee"].median()) / GWEI,
+            "base_fee_max": float(chain["base_fee"].max()) / GWEI,
+            "pending_max": int(chain["pending"].max()),
+        }
+        for name, chain in chains.groupby(chains["chain"].astype(str))
+    }
+
+
+def _by_asset(prices: pd.DataFrame) -> dict[str, dict[str, float]]:
+    return {
+        str(name): {
+            "reference_start": float(asset["reference"].iloc[0]),
+            "reference_low": float(asset["reference"].min()),
+            "reference_high": float(asset["reference"].max()),
+            "reference_end": float(asset["reference"].iloc[-1]),
+        }
+        for name, asset in prices.groupby(prices["asset"].astype(str))
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Return plain Python numbers; None for what is not finite."""
+    if isinstance(value, dict):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, bool | int | str) or value is None:
+        return value
+    if isinstance(value, np.integer):
+        return int(value)
+    number = float(value)
+    return number if math.isfinite(number) else None

@@ -1,0 +1,411 @@
+"""Liquidity networks: inventory of one asset on two chains, lent to whoever crosses.
+
+A sender pays `amount` on one side. A relayer fronts the rest after the fee from the inventory of the
+other side, `fill_seconds` later; what was paid in joins the inventory of its own side after
+`settle_seconds`. The fee is a base fee plus one week of the average borrowing rate over the step of
+utilization that the transfer causes, the rule of Across:
+
+    u = 1 - inventory / target,   R(u) = R0 + R1 min(u, k) / k + R2 max(0, u - k) / (1 - k)
+    fee = base + (1 + mean of R over [u, u + amount / target]) ** (1 / 52) - 1
+
+Source: Across Protocol documentation, "Fees in the system" (LP fee). The network itself owns its
+inventory, fees included; there are no shares to buy. Sending needs free inventory (NO_CASH) and stays
+below a cap on what is in flight (CAP).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+from pydantic import Field
+
+from sim.agenda import Agenda, event_at
+from sim.bridges.shocks import SHOCKS
+from sim.bridges.transfers import (
+    FULL,
+    N_MOVES,
+    OK,
+    TRANSFER,
+    check_equal,
+    dequeue,
+    enqueue,
+    event_number,
+    has_place,
+    make_places,
+    make_table,
+    may_send,
+    pending_claims,
+    put,
+    release_place,
+)
+from sim.kernel import F8, I8, F8x2, I8x2, handler, kernel, records, view_of
+from sim.ledger import Ledger, balance_of, transfer
+from sim.orders import order_at
+from sim.registry import Claim, Config, Mechanism, VenueSite, Verb
+from sim.status import Status
+from sim.units import ticks
+from sim.venues import Venues
+
+if TYPE_CHECKING:
+    from sim.world import World
+
+CAP = int(Status.CAP)
+HALTED = int(Status.HALTED)
+NO_CASH = int(Status.NO_CASH)
+SLIPPAGE = int(Status.SLIPPAGE)
+BAD_AMOUNT = int(Status.BAD_AMOUNT)
+ZERO_AMOUNT = int(Status.ZERO_AMOUNT)
+
+DELIVER = "liquidity_network.deliver"
+_WEEKS_PER_YEAR = 52.0
+
+
+class LiquidityNetworkState(NamedTuple):
+    """All liquidity networks; row = network, column = side: 0 home chain, 1 other chain."""
+
+    inventory: F8x2  # float64, (n, 2), tokens free to be lent
+    unsettled: F8x2  # float64, (n, 2), tokens paid in and not yet part of the inventory
+    target: F8x2  # float64, (n, 2), inventory at utilization 0
+    base_fee: F8  # float64, (n,), fraction of the amount
+    kink: F8  # float64, (n,), utilization
+    rate: F8x2  # float64, (n, 3), per year: at 0, added up to the kink, added beyond it
+    cap: F8  # float64, (n,), tokens in flight to one side at most; inf: none
+    delay: I8x2  # int64, (n, 2), ticks from send to delivery
+    settle: I8  # int64, (n,), ticks from send to settlement
+    in_flight: F8x2  # float64, (n, 2), sent from the side and not delivered, after fees
+    queued: F8x2  # float64, (n, 2), of them due already
+    first: I8x2  # int64, (n, 2), first transfer that is due and waits, -1: none
+    last: I8x2  # int64, (n, 2)
+    transfers: records(TRANSFER)  # type: ignore[valid-type]  # (capacity,)
+    free: I8  # int64, (capacity,), stack of free places
+    counter: I8  # int64, (3,): free places, event number, moves so far
+    venue: I8  # int64, (n,)
+    group: I8  # int64, (n,), account of the network …
+    account: I8  # int64, (n,)
+    tokens: I8x2  # int64, (n, 2)
+    chains: I8x2  # int64, (n, 2)
+    is_paused: I8  # int64, (n,)
+
+
+class LiquidityNetworkConfig(Config):
+    """A bridge that pays out of its own inventory on the other side."""
+
+    kind: Literal["liquidity_network"]
+    chain: str = Field(description="Chain of side 0.")
+    other_chain: str = Field(description="Chain of side 1.")
+    token: str = Field(description="Token of side 0.")
+    other_token: str = Field(description="Token of side 1, of the same asset.")
+    inventory_usd: float = Field(
+        gt=0.0,
+        description="Inventory of each side at the start; utilization counts against it.",
+        json_schema_extra={"unit": "USD"},
+    )
+    fill_seconds: float = Field(
+        30.0,
+        ge=0.0,
+        le=3.2e7,
+        description="Time until a relayer pays the receiver.",
+        json_schema_extra={"unit": "s"},
+    )
+    settle_seconds: float = Field(
+        3_600.0,
+        ge=0.0,
+        le=3.2e7,
+        description="Time until what was paid in can be lent again.",
+        json_schema_extra={"unit": "s"},
+    )
+    base_fee_bps: float = Field(
+        2.0,
+        ge=0.0,
+        lt=10_000.0,
+        description="Fee at any utilization.",
+        json_schema_extra={"unit": "bp of the amount"},
+    )
+    base_rate: float = Field(
+        0.0,
+        ge=0.0,
+        description="Borrowing rate at utilization 0.",
+        json_schema_extra={"unit": "1/year"},
+    )
+    slope1: float = Field(
+        0.04,
+        ge=0.0,
+        description="Rate added from utilization 0 to the kink.",
+        json_schema_extra={"unit": "1/year"},
+    )
+    slope2: float = Field(
+        0.06,
+        ge=0.0,
+        description="Rate added from the kink to utilization 1.",
+        json_schema_extra={"unit": "1/year"},
+    )
+    kink: float = Field(0.65, gt=0.0, lt=1.0, description="Utilization where the rate steepens.")
+    cap: float | None = Field(
+        None,
+        ge=0.0,
+        description="Most tokens on their way from one side; none when left out.",
+        json_schema_extra={"unit": "tokens"},
+    )
+
+
+# --- kernels -------------------------------------------------------------------------------------
+
+
+@kernel
+def kinked_rate(utilization, base, slope1, slope2, kink):  # type: ignore[no-untyped-def]
+    """Return the borrowing rate at a utilization, per year."""
+    below, above = min(utilization, kink), max(utilization - kink, 0.0)
+    return base + slope1 * below / kink + slope2 * above / (1.0 - kink)
+
+
+@kernel
+def average_rate(before, after, base, slope1, slope2, kink):  # type: ignore[no-untyped-def]
+    """Return the mean rate over utilizations `before` to `after`, per year.
+
+    The rate is linear on each side of the kink, so that its mean there is the rate in the middle.
+    """
+    if after <= kink or before >= kink or after <= before:
+        return kinked_rate(0.5 * (before + after), base, slope1, slope2, kink)
+    below = kinked_rate(0.5 * (before + kink), base, slope1, slope2, kink)
+    above = kinked_rate(0.5 * (kink + after), base, slope1, slope2, kink)
+    return (below * (kink - before) + above * (after - kink)) / (after - before)
+
+
+@kernel
+def weekly_rate(yearly):  # type: ignore[no-untyped-def]
+    """Return (1 + yearly) ** (1 / 52) - 1."""
+    return math.expm1(math.log1p(yearly) / _WEEKS_PER_YEAR)
+
+
+@kernel
+def utilization_of(inventory, target):  # type: ignore[no-untyped-def]
+    """Return 1 - inventory / target, within 0 and 1."""
+    return min(max(1.0 - inventory / target, 0.0), 1.0)
+
+
+@kernel
+def quote_network(networks, row, side, amount):  # type: ignore[no-untyped-def]
+    """Return (status, net amount, fee) of a send; changes nothing.
+
+    HALTED, BAD_AMOUNT, ZERO_AMOUNT, NO_CASH or CAP.
+    """
+    if networks.is_paused[row] != 0:
+        return HALTED, 0.0, 0.0
+    if not 0.0 <= amount < math.inf:
+        return BAD_AMOUNT, 0.0, 0.0
+    if amount == 0.0:
+        return ZERO_AMOUNT, 0.0, 0.0
+    free, target = networks.inventory[row, 1 - side], networks.target[row, 1 - side]
+    if amount > free:
+        return NO_CASH, 0.0, 0.0
+    yearly = average_rate(
+        utilization_of(free, target),
+        utilization_of(free - amount, target),
+        networks.rate[row, 0],
+        networks.rate[row, 1],
+        networks.rate[row, 2],
+        networks.kink[row],
+    )
+    fee = amount * (networks.base_fee[row] + weekly_rate(yearly))
+    net = amount - fee
+    if net <= 0.0:
+        return ZERO_AMOUNT, 0.0, 0.0
+    if networks.in_flight[row, side] + net > networks.cap[row]:
+        return CAP, 0.0, 0.0
+    return OK, net, fee
+
+
+@kernel
+def book_send(networks, row, side, amount, net):  # type: ignore[no-untyped-def]
+    """Book a quoted send: the payout leaves the free inventory at once."""
+    networks.inventory[row, 1 - side] -= net
+    networks.in_flight[row, side] += net
+    networks.unsettled[row, side] += amount
+    networks.counter[N_MOVES] += 1
+
+
+@kernel
+def settle(networks, at):  # type: ignore[no-untyped-def]
+    """Let what was paid in join the inventory of its side."""
+    t = networks.transfers[at]
+    row, side, amount = t.bridge, t.side, t.amount
+    networks.inventory[row, side] += amount
+    networks.unsettled[row, side] = max(networks.unsettled[row, side] - amount, 0.0)
+    networks.counter[N_MOVES] += 1
+    release_place(networks, at)
+
+
+@kernel
+def pay_out(networks, ledger, row, side):  # type: ignore[no-untyped-def]
+    """Pay every transfer from a side that is due, in order."""
+    own_group, own_account = networks.group[row], networks.account[row]
+    token = networks.tokens[row, 1 - side]
+    while networks.is_paused[row] == 0 and networks.first[row, side] >= 0:
+        t = networks.transfers[networks.first[row, side]]
+        group, account, net = t.group, t.row, t.net
+        dequeue(networks, row, side)
+        paid = min(net, balance_of(ledger, own_group, own_account, token))  # rounding
+        transfer(ledger, own_group, own_account, group, account, token, paid)
+        networks.in_flight[row, side] = max(networks.in_flight[row, side] - net, 0.0)
+        networks.counter[N_MOVES] += 1
+
+
+# --- handlers ------------------------------------------------------------------------------------
+
+unpack = view_of(LiquidityNetworkState, Agenda, Ledger, Venues)
+
+
+@kernel
+def ask(networks, agenda, ledger, venues, order):  # type: ignore[no-untyped-def]
+    """Return (status, net, fee) of an order; changes nothing."""
+    row = venues.row[order.venue]
+    status = may_send(networks, ledger, order, row)
+    if status != OK:
+        return status, 0.0, 0.0
+    status, net, fee = quote_network(networks, row, order.a, order.amount)
+    if status == OK and net < order.limit:
+        status = SLIPPAGE
+    if status == OK and not has_place(networks, agenda):
+        status = FULL
+    return status, net, fee
+
+
+@handler
+def _quote_send(binding, message):  # type: ignore[no-untyped-def]
+    networks, agenda, ledger, venues = unpack(binding)
+    order = order_at(message)
+    status, net, fee = ask(networks, agenda, ledger, venues, order)
+    order.amount_in, order.amount_out, order.fee_paid = order.amount, net, fee
+    return status
+
+
+@handler
+def _send(binding, message):  # type: ignore[no-untyped-def]
+    """Send `amount` from side a: paid out on the other side after the fill time."""
+    networks, agenda, ledger, venues = unpack(binding)
+    order = order_at(message)
+    status, net, fee = ask(networks, agenda, ledger, venues, order)
+    if status != OK:
+        return status
+    row, side, amount = venues.row[order.venue], order.a, order.amount
+    token, group, account = networks.tokens[row, side], networks.group[row], networks.account[row]
+    status = transfer(ledger, order.group, order.row, group, account, token, amount)
+    if status != OK:
+        return status
+    book_send(networks, row, side, amount, net)
+    due = order.time + networks.delay[row, side]
+    put(networks, agenda, row, side, order.group, order.row, net, net, due)
+    due = order.time + networks.settle[row]
+    at = put(networks, agenda, row, side, group, account, amount, amount, due)
+    networks.transfers[at].is_repayment = 1
+    order.token_in, order.token_out = token, networks.tokens[row, 1 - side]
+    order.amount_in, order.amount_out, order.fee_paid = amount, net, fee
+    return OK
+
+
+@handler
+def _deliver(binding, message):  # type: ignore[no-untyped-def]
+    """Settle what was paid in, or queue a payout that is due and pay what can be paid."""
+    networks, _, ledger, _ = unpack(binding)
+    event = event_at(message)
+    row = event.b
+    if event.a >= 0:
+        if networks.transfers[event.a].is_repayment != 0:
+            settle(networks, event.a)
+        else:
+            enqueue(networks, event.a)
+    pay_out(networks, ledger, row, 0)
+    pay_out(networks, ledger, row, 1)
+    return OK
+
+
+# --- declaration ---------------------------------------------------------------------------------
+
+
+def make(world: World, sites: Sequence[VenueSite]) -> LiquidityNetworkState:
+    """Return the networks of a world, their inventory worth `inventory_usd` on each side."""
+    n, configs = len(sites), [site.config for site in sites]
+    tokens = np.array([site.tokens for site in sites], np.int64).reshape(-1, 2)
+    usd = np.array([config.inventory_usd for config in configs])
+    inventory = usd[:, None] / world.prices.fundamental[tokens]
+    for site in sites:
+        for side, token in enumerate(site.tokens):
+            world.endow(site.group, site.account, token, float(inventory[site.row, side]))
+    delay = np.array([ticks(c.fill_seconds) for c in configs], np.int64)
+    return LiquidityNetworkState(
+        inventory=inventory,
+        unsettled=np.zeros((n, 2)),
+        target=inventory.copy(),
+        base_fee=np.array([c.base_fee_bps * 1e-4 for c in configs]),
+        kink=np.array([c.kink for c in configs]),
+        rate=np.array([[c.base_rate, c.slope1, c.slope2] for c in configs]),
+        cap=np.array([math.inf if c.cap is None else c.cap for c in configs]),
+        delay=np.stack([delay, delay], axis=1),
+        settle=np.array([ticks(c.settle_seconds) for c in configs], np.int64),
+        **make_table(event_number(world, DELIVER), n),
+        **make_places(world, sites),
+    )
+
+
+def claims(world: World, state: LiquidityNetworkState) -> list[Claim]:
+    """Return what is on its way to receivers, and the networks' debt for it."""
+    return pending_claims(state, state.tokens[:, ::-1])
+
+
+def sample(world: World, state: LiquidityNetworkState) -> dict[str, list[dict[str, Any]]]:
+    """Return the rows for the `bridges` record."""
+    return {
+        "bridges": [
+            {
+                "venue": int(state.venue[row]),
+                "token": world.token_names[int(state.tokens[row, 0])],
+                "locked": float(state.inventory[row, 0]),
+                "minted": float(state.inventory[row, 1]),
+                "in_flight": float(state.in_flight[row].sum()),
+                "backing_ratio": 1.0,
+                "depeg": 0.0,
+            }
+            for row in range(len(state.kink))
+        ]
+    }
+
+
+def check(world: World, state: LiquidityNetworkState) -> None:
+    """Check that each account holds inventory, unsettled tokens and what is owed to receivers.
+
+    Raises
+    ------
+    InvariantError
+        It does not.
+    """
+    for row in range(len(state.kink)):
+        name = world.venue_names[int(state.venue[row])]
+        for side, token in enumerate(state.tokens[row].tolist()):
+            held = float(world.balances(MECHANISM.kind, token)[int(state.account[row])])
+            booked = state.inventory[row, side] + state.unsettled[row, side]
+            booked += state.in_flight[row, 1 - side]
+            check_equal(
+                f"network {name}: account on side {side} against inventory, unsettled and owed",
+                held,
+                float(booked),
+                int(state.counter[N_MOVES]),
+                max(abs(held), float(world.ledger.turnover[token])),
+            )
+
+
+MECHANISM = Mechanism(
+    kind="liquidity_network",
+    config=LiquidityNetworkConfig,
+    verbs=(Verb("send", _send, 90_000, _quote_send),),
+    states=unpack.states,
+    make=make,
+    nodes=lambda config: [(config.chain, config.token), (config.other_chain, config.other_token)],
+    claims=claims,
+    sample=sample,
+    check=check,
+    events=((DELIVER, _deliver),),
+    shocks=SHOCKS,
+)

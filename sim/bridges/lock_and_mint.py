@@ -1,0 +1,461 @@
+"""Lock-and-mint bridges: tokens locked in an escrow at home, wrapped tokens minted on another chain.
+
+Sending home to other locks `amount`, keeps the fee, and mints the rest on the other chain after
+`finality_delay`; sending back burns wrapped tokens at once and pays from the escrow after
+`return_delay`. The bridge owes
+
+    obligations = wrapped supply + in flight = escrow,   unless something was forged.
+
+When the escrow is too small for a redemption that is due, the redemption waits, and everyone behind it
+waits too: first come, first served. Backing is min(1, escrow / obligations), so that tokens burned and
+not yet paid count as much as those still held. A wrapped token is valued at backing times its par, the
+price of the home token; what it trades at is its pool's matter. Pausing holds back sends and deliveries.
+
+Differences from deployed bridges: no validator set or message fees; delivery needs no order of the
+receiver and costs no gas on the far chain.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+from pydantic import Field
+
+from sim.agenda import Agenda, event_at
+from sim.bridges.shocks import SHOCKS, Forge, drain, forge_kind
+from sim.bridges.transfers import (
+    FULL,
+    N_MOVES,
+    OK,
+    ROUNDING,
+    TRANSFER,
+    check_equal,
+    depeg_of,
+    dequeue,
+    enqueue,
+    event_number,
+    has_place,
+    make_places,
+    make_table,
+    may_send,
+    pending_claims,
+    put,
+)
+from sim.errors import InputError
+from sim.kernel import F8, I8, F8x2, I8x2, handler, kernel, records, view_of
+from sim.ledger import Ledger, balance_of, burn, mint, transfer
+from sim.orders import order_at
+from sim.prices import Prices, update_prices
+from sim.registry import Claim, Config, Mechanism, VenueSite, Verb
+from sim.status import Status
+from sim.units import ticks
+from sim.venues import Venues
+
+if TYPE_CHECKING:
+    from sim.world import World
+
+CAP = int(Status.CAP)
+HALTED = int(Status.HALTED)
+SLIPPAGE = int(Status.SLIPPAGE)
+BAD_AMOUNT = int(Status.BAD_AMOUNT)
+ZERO_AMOUNT = int(Status.ZERO_AMOUNT)
+
+DELIVER = "lock_and_mint.deliver"
+MINTED, RELEASED = 0, 1  # columns of `forged`
+_FULLY_BACKED = 1.0 - 1e-12
+
+
+class LockAndMintState(NamedTuple):
+    """All lock-and-mint bridges; row = bridge, column 0 = home to other, 1 = back."""
+
+    escrow: F8  # float64, (n,), home tokens locked
+    fees: F8  # float64, (n,), home tokens earned, beside the escrow
+    fee: F8  # float64, (n,), fraction of the amount sent
+    cap: F8x2  # float64, (n, 2), obligations at most; in flight back at most; inf: none
+    delay: I8x2  # int64, (n, 2), ticks from send to delivery
+    forged: F8x2  # float64, (n, 2), wrapped tokens minted, home tokens released, without cover
+    in_flight: F8x2  # float64, (n, 2), sent and not delivered, queues included
+    queued: F8x2  # float64, (n, 2), of them due already
+    first: I8x2  # int64, (n, 2), first transfer that is due and waits, -1: none
+    last: I8x2  # int64, (n, 2)
+    transfers: records(TRANSFER)  # type: ignore[valid-type]  # (capacity,)
+    free: I8  # int64, (capacity,), stack of free places
+    counter: I8  # int64, (3,): free places, event number, moves so far
+    venue: I8  # int64, (n,)
+    group: I8  # int64, (n,), account of the bridge …
+    account: I8  # int64, (n,)
+    tokens: I8x2  # int64, (n, 2), home token, wrapped token
+    chains: I8x2  # int64, (n, 2), home chain, other chain
+    is_paused: I8  # int64, (n,)
+
+
+class LockAndMintConfig(Config):
+    """A bridge that locks a token on its home chain and mints a wrapped one on another chain."""
+
+    kind: Literal["lock_and_mint"]
+    chain: str = Field(description="Home chain: where the token is locked.")
+    other_chain: str = Field(description="Chain on which the wrapped token is minted.")
+    token: str = Field(description="Token of the home chain that is locked.")
+    wrapped: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_+-]{0,62}$",
+        description="Symbol of the wrapped token; it comes into being with the bridge.",
+    )
+    finality_delay_seconds: float = Field(
+        ge=0.0,
+        le=3.2e7,
+        description="Time from lock to mint: finality of the home chain and the message.",
+        json_schema_extra={"unit": "s"},
+    )
+    return_delay_seconds: float = Field(
+        ge=0.0,
+        le=3.2e7,
+        description="Time from burn to redemption.",
+        json_schema_extra={"unit": "s"},
+    )
+    fee_bps: float = Field(
+        0.0,
+        ge=0.0,
+        lt=10_000.0,
+        description="Fee of each transfer, kept by the bridge.",
+        json_schema_extra={"unit": "bp of the amount"},
+    )
+    outstanding_cap: float | None = Field(
+        None,
+        ge=0.0,
+        description="Most tokens the bridge may owe after a lock; none when left out.",
+        json_schema_extra={"unit": "tokens"},
+    )
+    return_cap: float | None = Field(
+        None,
+        ge=0.0,
+        description="Most tokens on their way back after a burn; none when left out.",
+        json_schema_extra={"unit": "tokens"},
+    )
+
+
+# --- kernels -------------------------------------------------------------------------------------
+
+
+@kernel
+def quote_lock_and_mint(bridges, obligations, row, side, amount):  # type: ignore[no-untyped-def]
+    """Return (status, net amount, fee) of a send; changes nothing.
+
+    HALTED, BAD_AMOUNT, ZERO_AMOUNT, or CAP; `obligations` is what the bridge owes now.
+    """
+    if bridges.is_paused[row] != 0:
+        return HALTED, 0.0, 0.0
+    if not 0.0 <= amount < math.inf:
+        return BAD_AMOUNT, 0.0, 0.0
+    fee = amount * bridges.fee[row]
+    net = amount - fee
+    if net <= 0.0:
+        return ZERO_AMOUNT, 0.0, 0.0
+    after = obligations + net if side == 0 else bridges.in_flight[row, 1] + amount
+    if after > bridges.cap[row, side]:
+        return CAP, 0.0, 0.0
+    return OK, net, fee
+
+
+@kernel
+def obligations_of(bridges, supply, row):  # type: ignore[no-untyped-def]
+    """Return what the bridge owes: wrapped supply and everything in flight, tokens."""
+    return supply + bridges.in_flight[row, 0] + bridges.in_flight[row, 1]
+
+
+@kernel
+def backing_of(escrow, obligations):  # type: ignore[no-untyped-def]
+    """Return min(1, escrow / obligations); 1 where nothing is owed."""
+    if escrow >= obligations * _FULLY_BACKED:
+        return 1.0
+    return escrow / obligations
+
+
+@kernel
+def book_lock(bridges, row, net, fee):  # type: ignore[no-untyped-def]
+    """Book a lock: the escrow takes what will be minted."""
+    bridges.escrow[row] += net
+    bridges.fees[row] += fee
+    bridges.in_flight[row, 0] += net
+    bridges.counter[N_MOVES] += 1
+
+
+@kernel
+def is_payable(bridges, row):  # type: ignore[no-untyped-def]
+    """Return whether the escrow covers the first redemption that waits."""
+    at = bridges.first[row, 1]
+    if at < 0 or bridges.is_paused[row] != 0:
+        return False
+    return bridges.transfers[at].amount <= bridges.escrow[row] * (1.0 + ROUNDING)
+
+
+@kernel
+def book_delivery(bridges, row, side, amount, net):  # type: ignore[no-untyped-def]
+    """Book a delivery; a redemption leaves the escrow, its fee stays with the bridge."""
+    bridges.in_flight[row, side] = max(bridges.in_flight[row, side] - amount, 0.0)
+    if side == 1:
+        bridges.escrow[row] = max(bridges.escrow[row] - amount, 0.0)
+        bridges.fees[row] += amount - net
+    bridges.counter[N_MOVES] += 1
+
+
+@kernel
+def deliver_minted(bridges, ledger, row):  # type: ignore[no-untyped-def]
+    """Mint all that is due on the other chain."""
+    while bridges.is_paused[row] == 0 and bridges.first[row, 0] >= 0:
+        t = bridges.transfers[bridges.first[row, 0]]
+        group, account, net = t.group, t.row, t.net
+        dequeue(bridges, row, 0)
+        mint(ledger, group, account, bridges.tokens[row, 1], net)
+        book_delivery(bridges, row, 0, net, net)
+
+
+@kernel
+def pay_redemptions(bridges, ledger, row):  # type: ignore[no-untyped-def]
+    """Pay the redemptions that are due, in order, until the escrow does not cover the next one."""
+    token = bridges.tokens[row, 0]
+    own_group, own_account = bridges.group[row], bridges.account[row]
+    while is_payable(bridges, row):
+        t = bridges.transfers[bridges.first[row, 1]]
+        group, account, amount, net = t.group, t.row, t.amount, t.net
+        dequeue(bridges, row, 1)
+        paid = min(net, balance_of(ledger, own_group, own_account, token))  # rounding
+        transfer(ledger, own_group, own_account, group, account, token, paid)
+        book_delivery(bridges, row, 1, amount, net)
+
+
+@kernel
+def recognize(bridges, ledger, prices, row):  # type: ignore[no-untyped-def]
+    """Value the wrapped token at its backing: `scale` says how much of the asset it is worth."""
+    home, wrapped = bridges.tokens[row, 0], bridges.tokens[row, 1]
+    owed = obligations_of(bridges, ledger.supply[wrapped], row)
+    prices.scale[wrapped] = prices.scale[home] * backing_of(bridges.escrow[row], owed)
+
+
+# --- handlers ------------------------------------------------------------------------------------
+
+unpack = view_of(LockAndMintState, Agenda, Ledger, Prices, Venues)
+
+
+@kernel
+def ask(bridges, agenda, ledger, venues, order):  # type: ignore[no-untyped-def]
+    """Return (status, net, fee) of an order; changes nothing."""
+    row = venues.row[order.venue]
+    status = may_send(bridges, ledger, order, row)
+    if status != OK:
+        return status, 0.0, 0.0
+    owed = obligations_of(bridges, ledger.supply[bridges.tokens[row, 1]], row)
+    status, net, fee = quote_lock_and_mint(bridges, owed, row, order.a, order.amount)
+    if status == OK and net < order.limit:
+        status = SLIPPAGE
+    if status == OK and not has_place(bridges, agenda):
+        status = FULL
+    return status, net, fee
+
+
+@handler
+def _quote_send(binding, message):  # type: ignore[no-untyped-def]
+    bridges, agenda, ledger, _, venues = unpack(binding)
+    order = order_at(message)
+    status, net, fee = ask(bridges, agenda, ledger, venues, order)
+    order.amount_in, order.amount_out, order.fee_paid = order.amount, net, fee
+    return status
+
+
+@handler
+def _send(binding, message):  # type: ignore[no-untyped-def]
+    """Send `amount`: a = 0 locks at home and mints later, a = 1 burns and redeems later."""
+    bridges, agenda, ledger, prices, venues = unpack(binding)
+    order = order_at(message)
+    status, net, fee = ask(bridges, agenda, ledger, venues, order)
+    if status != OK:
+        return status
+    row, side, amount = venues.row[order.venue], order.a, order.amount
+    token = bridges.tokens[row, side]
+    if side == 0:
+        status = transfer(
+            ledger, order.group, order.row, bridges.group[row], bridges.account[row], token, amount
+        )
+    else:
+        status = burn(ledger, order.group, order.row, token, amount)
+    if status != OK:
+        return status
+    due = order.time + bridges.delay[row, side]
+    if side == 0:
+        book_lock(bridges, row, net, fee)
+        put(bridges, agenda, row, 0, order.group, order.row, net, net, due)
+        pay_redemptions(bridges, ledger, row)
+    else:
+        bridges.in_flight[row, 1] += amount
+        put(bridges, agenda, row, 1, order.group, order.row, amount, net, due)
+    recognize(bridges, ledger, prices, row)
+    order.token_in, order.token_out = token, bridges.tokens[row, 1 - side]
+    order.amount_in, order.amount_out, order.fee_paid = amount, net, fee
+    return OK
+
+
+@handler
+def _deliver(binding, message):  # type: ignore[no-untyped-def]
+    """Queue a transfer that is due, and pay what can be paid."""
+    bridges, _, ledger, prices, _ = unpack(binding)
+    event = event_at(message)
+    row = event.b
+    if event.a >= 0:
+        enqueue(bridges, event.a)
+    deliver_minted(bridges, ledger, row)
+    pay_redemptions(bridges, ledger, row)
+    recognize(bridges, ledger, prices, row)
+    return OK
+
+
+# --- declaration ---------------------------------------------------------------------------------
+
+
+def make(world: World, sites: Sequence[VenueSite]) -> LockAndMintState:
+    """Return the bridges of a world; wrapped tokens get the asset and scale of their home token."""
+    prices, n = world.prices, len(sites)
+    for site in sites:
+        home, wrapped = site.tokens
+        prices.asset[wrapped], prices.scale[wrapped] = prices.asset[home], prices.scale[home]
+        if site.config.other_chain == site.config.chain:
+            raise InputError(
+                f"bridge '{site.name}' leads from chain '{site.config.chain}' to itself; "
+                "name another chain as other_chain"
+            )
+    update_prices(prices, 0)
+    configs = [site.config for site in sites]
+    caps = [[c.outstanding_cap, c.return_cap] for c in configs]
+    delays = [[ticks(c.finality_delay_seconds), ticks(c.return_delay_seconds)] for c in configs]
+    return LockAndMintState(
+        escrow=np.zeros(n),
+        fees=np.zeros(n),
+        fee=np.array([c.fee_bps * 1e-4 for c in configs]),
+        cap=np.array([[math.inf if x is None else x for x in pair] for pair in caps]).reshape(-1, 2),
+        delay=np.array(delays, np.int64).reshape(-1, 2),
+        forged=np.zeros((n, 2)),
+        **make_table(event_number(world, DELIVER), n),
+        **make_places(world, sites),
+    )
+
+
+def open_escrows(world: World, state: LockAndMintState) -> None:
+    """Lock the cover of every wrapped token that exists at time 0, as if bridged before."""
+    for row in range(len(state.escrow)):
+        home, wrapped = (int(token) for token in state.tokens[row])
+        missing = float(world.ledger.supply[wrapped] - state.escrow[row])
+        if missing > 0.0:
+            world.endow(int(state.group[row]), int(state.account[row]), home, missing)
+            state.escrow[row] += missing
+
+
+def claims(world: World, state: LockAndMintState) -> list[Claim]:
+    """Return what is on its way to receivers, and what the bridges owe.
+
+    A wrapped token is a debt of its bridge, whose account therefore carries minus the supply: all
+    holdings of a wrapped token, this debt included, add up to 0. A transfer on its way, either way, is
+    worth as much as the wrapped token until it is paid.
+    """
+    found = pending_claims(state, state.tokens[:, [1, 1]])
+    for row in range(len(state.escrow)):
+        wrapped = int(state.tokens[row, 1])
+        own = np.array([state.account[row]], np.int64)
+        debt = np.array([-world.ledger.supply[wrapped]])
+        found.append(Claim(int(state.group[row]), own, wrapped, debt))
+    return found
+
+
+def sample(world: World, state: LockAndMintState) -> dict[str, list[dict[str, Any]]]:
+    """Return the rows for the `bridges` record."""
+    rows = []
+    for row in range(len(state.escrow)):
+        home, wrapped = (int(token) for token in state.tokens[row])
+        supply = float(world.ledger.supply[wrapped])
+        owed = supply + float(state.in_flight[row].sum())
+        escrow = float(state.escrow[row])
+        rows.append(
+            {
+                "venue": int(state.venue[row]),
+                "token": world.token_names[home],
+                "locked": escrow,
+                "minted": supply,
+                "in_flight": float(state.in_flight[row].sum()),
+                "backing_ratio": float(backing_of.py_func(escrow, owed)),
+                "depeg": depeg_of(world, wrapped, home),
+            }
+        )
+    return {"bridges": rows}
+
+
+def check(world: World, state: LockAndMintState) -> None:
+    """Check that escrow and forged amounts cover what is owed, and that the escrow is really there.
+
+    Raises
+    ------
+    InvariantError
+        They do not; the message names the forged amounts.
+    """
+    moves = int(state.counter[N_MOVES])
+    for row in range(len(state.escrow)):
+        home, wrapped = (int(token) for token in state.tokens[row])
+        name = world.venue_names[int(state.venue[row])]
+        minted, released = (float(x) for x in state.forged[row])
+        supply = float(world.ledger.supply[wrapped])
+        owed = supply + float(state.in_flight[row].sum())
+        covered = float(state.escrow[row]) + minted + released
+        n = moves + int(world.ledger.n_moves[wrapped])
+        largest = max(owed, covered, float(world.ledger.turnover[wrapped]))
+        check_equal(
+            f"bridge {name}: escrow with {minted:.17g} forged by minting and {released:.17g} by "
+            f"release, against wrapped supply and in flight",
+            covered,
+            owed,
+            n,
+            largest,
+        )
+        held = float(world.balances(MECHANISM.kind, home)[int(state.account[row])])
+        booked = float(state.escrow[row] + state.fees[row])
+        check_equal(f"bridge {name}: account against escrow and fees", held, booked, n, largest)
+
+
+def _forge(world: World, config: Forge) -> None:
+    """Forge tokens; `forged` remembers how many of each kind."""
+    state: LockAndMintState = world.states[MECHANISM.kind]
+    row = int(world.venues.row[world.venue(config.venue)])
+    group, amount = world.group(config.population), float(config.amount)
+    home, wrapped = (int(token) for token in state.tokens[row])
+    if config.mode == "mint_on_destination":
+        status = mint(world.ledger, group, 0, wrapped, amount)
+        kind = MINTED
+    else:
+        amount = min(amount, float(state.escrow[row]))
+        account = int(state.group[row]), int(state.account[row])
+        status = transfer(world.ledger, *account, group, 0, home, amount)
+        kind = RELEASED
+        state.escrow[row] -= amount if status == OK else 0.0
+    if status != OK:
+        token = world.token_names[wrapped if kind == MINTED else home]
+        raise InputError(
+            f"{config.population}[0] cannot receive {token} ({Status(status).name.lower()}); "
+            "name a population that can hold it"
+        )
+    state.forged[row, kind] += amount
+    state.counter[N_MOVES] += 1
+    drain(world, state, row)
+
+
+MECHANISM = Mechanism(
+    kind="lock_and_mint",
+    config=LockAndMintConfig,
+    verbs=(Verb("send", _send, 90_000, _quote_send),),
+    states=unpack.states,
+    make=make,
+    issues=lambda name, config: ((config.other_chain, config.wrapped),),
+    nodes=lambda config: [(config.chain, config.token), (config.other_chain, config.wrapped)],
+    claims=claims,
+    sample=sample,
+    check=check,
+    events=((DELIVER, _deliver),),
+    shocks=(*SHOCKS, forge_kind(_forge)),
+)

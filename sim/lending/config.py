@@ -1,0 +1,163 @@
+"""What a configuration of lending markets may say: assets, risk limits, liquidation rules.
+
+Bounds stand in the annotations, where validators and schemas read them too.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from enum import IntEnum, IntFlag
+from typing import Annotated, Any, get_args, get_type_hints
+
+from annotated_types import Interval
+
+from sim.errors import InputError
+
+
+class ReserveFlag(IntFlag):
+    """What a reserve may be used for; the bits of `flag_bits`."""
+
+    ACTIVE = 1  # off: nothing at all
+    FROZEN = 2  # on: no new supply, no new debt
+    PAUSED = 4  # on: nothing at all, for now
+    BORROWING = 8  # off: no new debt
+    COLLATERAL = 16  # off: counts for nothing and cannot be seized
+
+
+class LossBearer(IntEnum):
+    """Who bears a recognized deficit; the order is a row of `loss_order`."""
+
+    NOBODY = 0  # the rest stays as an open deficit
+    TREASURY = 1  # what the protocol has earned and not taken out
+    SUPPLIERS = 2  # all claims pro rata: the supply index falls
+
+
+class CloseBase(IntEnum):
+    """What the close factor is a fraction of."""
+
+    RESERVE_DEBT = 0  # the debt repaid, as up to version 3.2
+    TOTAL_DEBT = 1  # all debt of the account, as from version 3.3
+
+
+Fraction = Annotated[float, Interval(ge=0.0, le=1.0)]
+PartialFraction = Annotated[float, Interval(gt=0.0, le=1.0)]
+NonNegative = Annotated[float, Interval(ge=0.0)]
+Positive = Annotated[float, Interval(gt=0.0)]
+Finite = Annotated[float, Interval(ge=0.0, lt=math.inf)]
+
+
+def check_bounds(config: Any) -> None:
+    """Check each annotated field of a configuration.
+
+    Raises
+    ------
+    InputError
+        A value lies outside its interval; the message names field, value and interval.
+    """
+    hints = get_type_hints(type(config), include_extras=True)
+    for field in fields(config):
+        value = getattr(config, field.name)
+        for bound in get_args(hints[field.name])[1:]:
+            if isinstance(bound, Interval) and not _lies_in(value, bound):
+                raise InputError(f"{field.name} ({value}) must be {_in_words(bound)}")
+
+
+def _lies_in(value: Any, bound: Interval) -> bool:
+    if not isinstance(value, int | float):
+        return False
+    low: Any = bound.ge if bound.ge is not None else bound.gt
+    high: Any = bound.le if bound.le is not None else bound.lt
+    if math.isnan(value) or (low is not None and (value < low or value == bound.gt)):
+        return False
+    return high is None or not (value > high or value == bound.lt)
+
+
+def _in_words(bound: Interval) -> str:
+    words = (
+        ("at least", bound.ge),
+        ("above", bound.gt),
+        ("at most", bound.le),
+        ("below", bound.lt),
+    )
+    return " and ".join(f"{word} {limit}" for word, limit in words if limit is not None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReserveConfig:
+    """One asset of a market: interest rate, risk limits, flags.
+
+    Rates are per year; fractions are of value; caps in tokens. The defaults are a plain asset that
+    can be lent and pledged; there is no default price.
+    """
+
+    price: Annotated[float, Interval(gt=0.0, lt=math.inf)]
+    base_rate: Finite = 0.0
+    slope1: Finite = 0.055
+    slope2: Finite = 0.60
+    kink: PartialFraction = 0.90
+    reserve_factor: Fraction = 0.10
+    loan_to_value: Fraction = 0.75
+    liquidation_threshold: Fraction = 0.80
+    liquidation_bonus: Finite = 0.05
+    liquidation_protocol_fee: Fraction = 0.0
+    supply_cap: NonNegative = math.inf
+    borrow_cap: NonNegative = math.inf
+    is_active: bool = True
+    is_frozen: bool = False
+    is_paused: bool = False
+    can_be_borrowed: bool = True
+    can_be_collateral: bool = True
+
+    def __post_init__(self) -> None:
+        """Check bounds and what the contract requires of the three risk limits."""
+        check_bounds(self)
+        if self.loan_to_value > self.liquidation_threshold:
+            raise InputError(
+                f"loan_to_value ({self.loan_to_value}) must not exceed liquidation_threshold "
+                f"({self.liquidation_threshold}); lower the first or raise the second"
+            )
+        worth = self.liquidation_threshold * (1.0 + self.liquidation_bonus)
+        if worth > 1.0 + 1e-12:
+            raise InputError(
+                f"liquidation_threshold * (1 + liquidation_bonus) ({worth:.6g}) must not exceed 1, "
+                "or a liquidation at the threshold could not be paid; lower either"
+            )
+
+    @property
+    def flag_bits(self) -> int:
+        """Bits of `ReserveFlag`."""
+        flag = ReserveFlag
+        return int(
+            flag.ACTIVE * self.is_active
+            | flag.FROZEN * self.is_frozen
+            | flag.PAUSED * self.is_paused
+            | flag.BORROWING * self.can_be_borrowed
+            | flag.COLLATERAL * self.can_be_collateral
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MarketConfig:
+    """One lending market: liquidation rules, loss order and assets.
+
+    The defaults are the rules of Aave v3 without its limits on small positions, which are sums of
+    money (2,000 and 1,000 quote units from version 3.3) and therefore stated by whoever wants them.
+    """
+
+    reserves: tuple[ReserveConfig, ...]
+    close_factor: PartialFraction = 0.5
+    close_base: CloseBase = CloseBase.TOTAL_DEBT
+    full_close_below: Fraction = 0.95
+    full_close_value: Finite = 0.0
+    dust_value: Finite = 0.0
+    loss_order: tuple[LossBearer, ...] = (LossBearer.TREASURY, LossBearer.SUPPLIERS)
+
+    def __post_init__(self) -> None:
+        """Check bounds, that there is an asset, and that nobody bears a loss twice."""
+        check_bounds(self)
+        if not self.reserves:
+            raise InputError("reserves is empty; a market needs at least one asset")
+        if len(set(self.loss_order)) < len(self.loss_order):
+            names = ", ".join(LossBearer(b).name.lower() for b in self.loss_order)
+            raise InputError(f"loss_order ({names}) names a bearer twice; name each once")

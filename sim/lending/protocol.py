@@ -1,0 +1,747 @@
+"""Lending markets as venues: orders, prices from feeds, the ledger, records and checks.
+
+The rules are in `sim.lending.market` and `sim.lending.liquidation`. Here an order becomes a call of
+them and the transfers that follow. Prices are read from the feeds of the market before anything that
+depends on them.
+
+Arguments of the verbs: `a` is the sender's position (for a liquidation the borrower's), `b` the reserve
+(for a liquidation `pair_of(debt reserve, collateral reserve)`), `amount` tokens, inf = all.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+from pydantic import Field
+
+from sim.chain import clock_at
+from sim.errors import InputError, InvariantError
+from sim.feeds import Feeds, read_feed
+from sim.kernel import F8, I8, handler, kernel, view_of
+from sim.ledger import Ledger, balance_of, slot, transfer
+from sim.lending.account import health_factor
+from sim.lending.book import enter_book
+from sim.lending.liquidation import UNDERLYING, liquidate, quote_liquidate
+from sim.lending.market import borrow, repay, supply, withdraw
+from sim.lending.reserve import accrue, borrow_rate, supply_rate, utilization
+from sim.lending.config import CloseBase, LossBearer, MarketConfig, ReserveConfig
+from sim.lending.state import LendingState, add_positions, make_state
+from sim.orders import order_at
+from sim.prices import Prices
+from sim.registry import Claim, Config, Mechanism, VenueSite, Verb
+from sim.status import Status
+from sim.units import TICKS_PER_SECOND
+from sim.venues import Venues
+
+if TYPE_CHECKING:
+    from sim.world import World
+
+OK = int(Status.OK)
+NOT_ALLOWED = int(Status.NOT_ALLOWED)
+NO_POSITION = int(Status.NO_POSITION)
+NO_CASH = int(Status.NO_CASH)
+SLIPPAGE = int(Status.SLIPPAGE)
+BAD_AMOUNT = int(Status.BAD_AMOUNT)
+ZERO_AMOUNT = int(Status.ZERO_AMOUNT)
+_HALF = 32
+_MASK = (1 << _HALF) - 1
+
+
+class LendingDesk(NamedTuple):
+    """What the markets need beside their own tables."""
+
+    account: I8  # int64, (n_markets,), account of each market in the group of lending markets
+    group: I8  # int64, (1,), that group
+    flash_fee: F8  # float64, (n_markets,), fraction of a flash loan
+    unsafe_since: I8  # int64, (n_positions,), tick since which the health factor at reference
+    # prices is below 1, as of the last sample; -1: it is not
+
+
+class ReserveSettings(Config):
+    """One asset of a lending market."""
+
+    feed: str = Field(description="Oracle that prices the asset here.")
+    base_rate: float = Field(
+        0.0,
+        ge=0.0,
+        description="Borrow rate without utilization.",
+        json_schema_extra={"unit": "1/year"},
+    )
+    slope1: float = Field(
+        0.055,
+        ge=0.0,
+        description="Rate added up to the kink.",
+        json_schema_extra={"unit": "1/year"},
+    )
+    slope2: float = Field(
+        0.60,
+        ge=0.0,
+        description="Rate added beyond the kink.",
+        json_schema_extra={"unit": "1/year"},
+    )
+    kink: float = Field(0.90, gt=0.0, le=1.0, description="Utilization at which the slope changes.")
+    reserve_factor: float = Field(
+        0.10, ge=0.0, le=1.0, description="Share of interest that goes to the treasury."
+    )
+    loan_to_value: float = Field(
+        0.75, ge=0.0, le=1.0, description="Share of collateral value that can be borrowed."
+    )
+    liquidation_threshold: float = Field(
+        0.80, ge=0.0, le=1.0, description="Share of collateral value that may be owed."
+    )
+    liquidation_bonus: float = Field(
+        0.05, ge=0.0, le=1.0, description="What a liquidator gets on top of what it repays."
+    )
+    liquidation_protocol_fee: float = Field(
+        0.0, ge=0.0, le=1.0, description="Share of the bonus that goes to the treasury."
+    )
+    supply_cap: float | None = Field(
+        None,
+        ge=0.0,
+        description="Most that can be supplied; none when left out.",
+        json_schema_extra={"unit": "token"},
+    )
+    borrow_cap: float | None = Field(
+        None,
+        ge=0.0,
+        description="Most that can be borrowed; none when left out.",
+        json_schema_extra={"unit": "token"},
+    )
+    is_frozen: bool = Field(False, description="No new supply and no new debt.")
+    is_paused: bool = Field(False, description="Nothing at all.")
+    can_be_borrowed: bool = Field(True, description="Whether it can be borrowed.")
+    can_be_collateral: bool = Field(True, description="Whether claims on it secure debts.")
+
+
+class LendingConfig(Config):
+    """A lending market with the rules of Aave v3."""
+
+    kind: Literal["lending"]
+    chain: str = Field(description="Chain on which the market lives.")
+    reserves: dict[str, ReserveSettings] = Field(min_length=1, description="Assets by symbol.")
+    close_factor: float = Field(
+        0.5, gt=0.0, le=1.0, description="Share of the debt that one liquidation may repay."
+    )
+    close_base: Literal["total_debt", "reserve_debt"] = Field(
+        "total_debt", description="What the close factor is a share of."
+    )
+    full_close_below: float = Field(
+        0.95,
+        ge=0.0,
+        le=1.0,
+        description="Health factor at or below which all may be repaid; 0: never.",
+    )
+    loss_order: list[Literal["treasury", "suppliers"]] = Field(
+        ["treasury", "suppliers"],
+        description="Who bears bad debt, first bearer first; what is left stays an open deficit.",
+    )
+    flash_fee: float = Field(
+        0.0009,
+        ge=0.0,
+        le=0.1,
+        description="Fee of a flash loan.",
+        json_schema_extra={"unit": "fraction"},
+    )
+    n_collateral_slots: int = Field(
+        2, ge=1, le=8, description="Different assets one account can supply."
+    )
+    n_debt_slots: int = Field(2, ge=1, le=8, description="Different assets one account can owe.")
+
+
+# --- orders --------------------------------------------------------------------------------------
+
+unpack = view_of(LendingState, LendingDesk, Ledger, Venues, Feeds, Prices)
+
+
+@kernel
+def pair_of(debt_reserve, collateral_reserve):  # type: ignore[no-untyped-def]
+    """Return the `b` argument of a liquidation."""
+    return (debt_reserve << _HALF) | collateral_reserve
+
+
+@kernel
+def refresh_prices(state, venues, feeds, prices, market, now):  # type: ignore[no-untyped-def]
+    """Read the feeds of a market into its reserves."""
+    first = state.markets[market].first_reserve
+    for reserve in range(first, first + state.markets[market].n_reserves):
+        feed = state.reserves[reserve].price_feed
+        state.reserves[reserve].price = read_feed(feeds, venues, prices, feed, now)
+
+
+@kernel
+def is_owner(state, position, group, row):  # type: ignore[no-untyped-def]
+    """Return whether a position exists and belongs to an account."""
+    if position < 0 or position >= state.positions.shape[0]:
+        return False
+    owner = state.positions[position]
+    return owner.population == group and owner.owner == row
+
+
+@kernel
+def is_reserve_of(state, reserve, market):  # type: ignore[no-untyped-def]
+    """Return whether a reserve exists and belongs to a market."""
+    first = state.markets[market].first_reserve
+    return first <= reserve < first + state.markets[market].n_reserves
+
+
+@kernel
+def _check_order(state, venues, order):  # type: ignore[no-untyped-def]
+    """Return OK, NO_POSITION or NOT_ALLOWED for the rows that an order names."""
+    market = venues.row[order.venue]
+    if not is_owner(state, order.a, order.group, order.row):
+        return NO_POSITION
+    if not is_reserve_of(state, order.b, market):
+        return NOT_ALLOWED
+    return OK
+
+
+@kernel
+def _pay_in(state, desk, ledger, order, market, token, amount):  # type: ignore[no-untyped-def]
+    """Book tokens that the sender pays to the market."""
+    transfer(ledger, order.group, order.row, desk.group[0], desk.account[market], token, amount)
+    order.token_in, order.amount_in = token, amount
+
+
+@kernel
+def _pay_out(state, desk, ledger, order, market, token, amount):  # type: ignore[no-untyped-def]
+    """Book tokens that the market pays to the sender."""
+    transfer(ledger, desk.group[0], desk.account[market], order.group, order.row, token, amount)
+    order.token_out, order.amount_out = token, amount
+
+
+@handler
+def _supply(binding, message):  # type: ignore[no-untyped-def]
+    state, desk, ledger, venues, _, _ = unpack(binding)
+    order = order_at(message)
+    status = _check_order(state, venues, order)
+    if status != OK:
+        return status
+    token = state.reserves[order.b].token
+    held = balance_of(ledger, order.group, order.row, token)
+    status, paid = supply(state, order.a, order.b, order.amount, held, order.time)
+    if status == OK:
+        market = venues.row[order.venue]
+        _pay_in(state, desk, ledger, order, market, token, paid)
+    return status
+
+
+@handler
+def _withdraw(binding, message):  # type: ignore[no-untyped-def]
+    state, desk, ledger, venues, feeds, prices = unpack(binding)
+    order = order_at(message)
+    status = _check_order(state, venues, order)
+    if status != OK:
+        return status
+    token, market = state.reserves[order.b].token, venues.row[order.venue]
+    if slot(ledger, order.group, order.row, token) < 0:
+        return NOT_ALLOWED
+    refresh_prices(state, venues, feeds, prices, market, order.time)
+    status, paid = withdraw(state, order.a, order.b, order.amount, order.time)
+    if status == OK:
+        _pay_out(state, desk, ledger, order, market, token, paid)
+    return status
+
+
+@handler
+def _borrow(binding, message):  # type: ignore[no-untyped-def]
+    state, desk, ledger, venues, feeds, prices = unpack(binding)
+    order = order_at(message)
+    status = _check_order(state, venues, order)
+    if status != OK:
+        return status
+    token, market = state.reserves[order.b].token, venues.row[order.venue]
+    if slot(ledger, order.group, order.row, token) < 0:
+        return NOT_ALLOWED
+    refresh_prices(state, venues, feeds, prices, market, order.time)
+    status, paid = borrow(state, order.a, order.b, order.amount, order.time)
+    if status == OK:
+        _pay_out(state, desk, ledger, order, market, token, paid)
+    return status
+
+
+@handler
+def _repay(binding, message):  # type: ignore[no-untyped-def]
+    state, desk, ledger, venues, _, _ = unpack(binding)
+    order = order_at(message)
+    status = _check_order(state, venues, order)
+    if status != OK:
+        return status
+    token = state.reserves[order.b].token
+    held = balance_of(ledger, order.group, order.row, token)
+    status, paid = repay(state, order.a, order.b, order.amount, held, order.time)
+    if status == OK:
+        _pay_in(state, desk, ledger, order, venues.row[order.venue], token, paid)
+    return status
+
+
+@kernel
+def _check_liquidation(state, ledger, venues, order):  # type: ignore[no-untyped-def]
+    """Return OK or why the rows and tokens of a liquidation order cannot work."""
+    market = venues.row[order.venue]
+    debt, collateral = order.b >> _HALF, order.b & _MASK
+    if order.a < 0 or order.a >= state.positions.shape[0]:
+        return NO_POSITION
+    if not (is_reserve_of(state, debt, market) and is_reserve_of(state, collateral, market)):
+        return NOT_ALLOWED
+    token = state.reserves[collateral].token
+    return NOT_ALLOWED if slot(ledger, order.group, order.row, token) < 0 else OK
+
+
+@handler
+def _quote_liquidate(binding, message):  # type: ignore[no-untyped-def]
+    state, _, ledger, venues, feeds, prices = unpack(binding)
+    order = order_at(message)
+    status = _check_liquidation(state, ledger, venues, order)
+    if status != OK:
+        return status
+    now = prices.now[0]
+    refresh_prices(state, venues, feeds, prices, venues.row[order.venue], now)
+    debt, collateral = order.b >> _HALF, order.b & _MASK
+    status, repaid, seized, _, _ = quote_liquidate(
+        state, order.a, debt, collateral, order.amount, math.inf, UNDERLYING, now
+    )
+    order.token_in, order.token_out = (
+        state.reserves[debt].token,
+        state.reserves[collateral].token,
+    )
+    order.amount_in, order.amount_out = repaid, seized
+    return SLIPPAGE if status == OK and seized < order.limit else status
+
+
+@handler
+def _liquidate(binding, message):  # type: ignore[no-untyped-def]
+    """Repay at most `amount` of a debt; `limit` is the least collateral to receive."""
+    state, desk, ledger, venues, feeds, prices = unpack(binding)
+    order = order_at(message)
+    status = _check_liquidation(state, ledger, venues, order)
+    if status != OK:
+        return status
+    market, now = venues.row[order.venue], order.time
+    refresh_prices(state, venues, feeds, prices, market, now)
+    debt, collateral = order.b >> _HALF, order.b & _MASK
+    paid_token = state.reserves[debt].token
+    held = balance_of(ledger, order.group, order.row, paid_token)
+    health = health_factor(state, order.a, now)
+    status, repaid, seized, fee, bad_debt = quote_liquidate(
+        state, order.a, debt, collateral, order.amount, held, UNDERLYING, now
+    )
+    if status == OK and seized < order.limit:
+        status = SLIPPAGE
+    if status != OK:
+        return status
+    liquidate(state, order.a, debt, collateral, order.amount, held, UNDERLYING, now)
+    _pay_in(state, desk, ledger, order, market, paid_token, repaid)
+    token = state.reserves[collateral].token
+    _pay_out(state, desk, ledger, order, market, token, seized)
+    order.x, order.y, order.amount1 = health, state.reserves[collateral].price, fee
+    order.price_after = bad_debt
+    return OK
+
+
+@handler
+def _quote_flash_loan(binding, message):  # type: ignore[no-untyped-def]
+    state, _, ledger, venues, _, _ = unpack(binding)
+    order = order_at(message)
+    if not is_reserve_of(state, order.b, venues.row[order.venue]):
+        return NOT_ALLOWED
+    if not 0.0 < order.amount < math.inf:
+        return BAD_AMOUNT
+    if order.amount > state.reserves[order.b].cash:
+        return NO_CASH
+    order.token_out = state.reserves[order.b].token
+    if slot(ledger, order.group, order.row, order.token_out) < 0:
+        return NOT_ALLOWED
+    order.amount_out = order.amount
+    return OK
+
+
+@handler
+def _flash_loan(binding, message):  # type: ignore[no-untyped-def]
+    """Lend `amount` of reserve `b` until the flash repayment of the same order."""
+    state, desk, ledger, venues, _, _ = unpack(binding)
+    order = order_at(message)
+    if order.next_leg < 0 and order.leg == 0:
+        return NOT_ALLOWED  # only as a leg of an order that pays it back
+    market, token = venues.row[order.venue], state.reserves[order.b].token
+    state.reserves[order.b].cash -= order.amount
+    _pay_out(state, desk, ledger, order, market, token, order.amount)
+    return OK
+
+
+@handler
+def _quote_flash_repay(binding, message):  # type: ignore[no-untyped-def]
+    """`amount1` is owed; what the order earned before must cover it."""
+    state, desk, _, venues, _, _ = unpack(binding)
+    order = order_at(message)
+    if not is_reserve_of(state, order.b, venues.row[order.venue]) or not order.amount1 > 0.0:
+        return NOT_ALLOWED
+    order.token_in, order.amount_in = state.reserves[order.b].token, order.amount1
+    return SLIPPAGE if order.amount < order.amount1 + order.limit else OK
+
+
+@handler
+def _flash_repay(binding, message):  # type: ignore[no-untyped-def]
+    state, desk, ledger, venues, _, _ = unpack(binding)
+    order = order_at(message)
+    if order.leg == 0:
+        return NOT_ALLOWED
+    asset, market = state.reserves[order.b], venues.row[order.venue]
+    fee = order.amount1 - order.amount1 / (1.0 + desk.flash_fee[market])
+    accrue(asset, order.time)
+    asset.cash += order.amount1
+    if asset.supply_index > 0.0:
+        asset.scaled_treasury += fee / asset.supply_index
+    _pay_in(state, desk, ledger, order, market, asset.token, order.amount1)
+    order.fee_paid = fee
+    return OK
+
+
+@handler
+def _refresh(binding, message):  # type: ignore[no-untyped-def]
+    """Before each block: read the feeds of the chain's markets, so that all see the same prices."""
+    state, _, _, venues, feeds, prices = unpack(binding)
+    clock = clock_at(message)
+    for market in range(state.markets.shape[0]):
+        if state.markets[market].chain == clock.chain:
+            refresh_prices(state, venues, feeds, prices, market, clock.now)
+    return OK
+
+
+# --- building ------------------------------------------------------------------------------------
+
+
+def _market_config(config: LendingConfig, prices: list[float]) -> MarketConfig:
+    reserves = []
+    for settings, price in zip(config.reserves.values(), prices, strict=True):
+        given = settings.model_dump(exclude={"feed"})
+        for cap in ("supply_cap", "borrow_cap"):
+            given[cap] = math.inf if given[cap] is None else given[cap]
+        reserves.append(ReserveConfig(price=price, **given))
+    return MarketConfig(
+        reserves=tuple(reserves),
+        close_factor=config.close_factor,
+        close_base=CloseBase[config.close_base.upper()],
+        full_close_below=config.full_close_below,
+        loss_order=tuple(LossBearer[bearer.upper()] for bearer in config.loss_order),
+    )
+
+
+def make(world: World, sites: Sequence[VenueSite]) -> tuple[LendingState, LendingDesk]:
+    """Return the lending markets of a world, without positions; populations bring the book."""
+    markets, tokens, feeds = [], [], []
+    for site in sites:
+        reference = [float(world.prices.reference[token]) for token in site.tokens]
+        try:
+            markets.append(_market_config(site.config, reference))
+        except InputError as error:
+            raise InputError(f"venues.{site.name}: {error}") from None
+        tokens += list(site.tokens)
+        feeds += [
+            _feed_row(world, site, symbol, settings.feed)
+            for symbol, settings in site.config.reserves.items()
+        ]
+    state = make_state(
+        markets,
+        [site.chain for site in sites],
+        tokens,
+        feeds,
+        n_collateral_slots=max(site.config.n_collateral_slots for site in sites),
+        n_debt_slots=max(site.config.n_debt_slots for site in sites),
+    )
+    desk = LendingDesk(
+        account=np.array([site.account for site in sites], np.int64),
+        group=np.array([sites[0].group], np.int64),
+        flash_fee=np.array([site.config.flash_fee for site in sites]),
+        unsafe_since=np.zeros(0, np.int64),
+    )
+    return state, desk
+
+
+def _feed_row(world: World, site: VenueSite, symbol: str, name: str) -> int:
+    if name not in world.venue_names:
+        raise InputError(f"venues.{site.name}.reserves.{symbol}.feed: no oracle '{name}'")
+    number = world.venue(name)
+    plan = world.plan.venues[number]
+    if plan.mechanism.kind != "oracle":
+        raise InputError(f"venues.{site.name}.reserves.{symbol}.feed: '{name}' is not an oracle")
+    return int(world.venues.row[number])
+
+
+def open_positions(world: World, venue: int, group: int, rows: np.ndarray) -> np.ndarray:
+    """Give accounts of a population a position in a market, while the world is built.
+
+    Returns
+    -------
+    int64, (n,), rows of the position table
+    """
+    state, desk = world.states[KIND]
+    first = len(state.positions)
+    state = add_positions(state, int(world.venues.row[venue]), group, np.asarray(rows))
+    desk = desk._replace(unsafe_since=np.full(len(state.positions), -1, np.int64))
+    world.replace_state(KIND, (state, desk))
+    return np.arange(first, len(state.positions), dtype=np.int64)
+
+
+def enter(
+    world: World, positions: np.ndarray, reserve: int, amounts: np.ndarray, *, are_debts: bool
+) -> None:
+    """Enter claims or debts of the start; the market's account holds what is supplied and not lent.
+
+    Claims bring tokens into the world; a debt takes them out of the market to where the borrower spent
+    them, outside.
+    """
+    state, desk = world.states[KIND]
+    reserves = np.full(len(positions), reserve, np.int64)
+    enter_book(state, positions, reserves, amounts, are_debts=are_debts)
+    asset = state.reserves[reserve]
+    group, account = int(desk.group[0]), int(desk.account[asset["market"]])
+    total = float(np.sum(amounts))
+    world.endow(group, account, int(asset["token"]), -total if are_debts else total)
+
+
+def reserve_of(world: World, venue: int, symbol: str) -> int:
+    """Return the row of a market's reserve by symbol."""
+    state, _ = world.states[KIND]
+    market = state.markets[int(world.venues.row[venue])]
+    symbols = list(world.plan.venues[venue].config.reserves)
+    if symbol not in symbols:
+        raise InputError(
+            f"market {world.venue_names[venue]} has no reserve '{symbol}'; it has: "
+            + ", ".join(symbols)
+        )
+    return int(market["first_reserve"]) + symbols.index(symbol)
+
+
+# --- reading -------------------------------------------------------------------------------------
+
+
+class Book(NamedTuple):
+    """Values of every position at given prices."""
+
+    collateral: np.ndarray  # float64, (n_positions,), USD
+    threshold: np.ndarray  # float64, (n_positions,), USD, weighted by liquidation thresholds
+    debt: np.ndarray  # float64, (n_positions,), USD
+
+
+def grown_indices(state: LendingState, now: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the supply and borrow index of every reserve as of a tick; writes nothing."""
+    from sim.lending.reserve import borrow_index_at, supply_index_at
+
+    n = len(state.reserves)
+    supply_index = np.array([supply_index_at(state.reserves[k], now) for k in range(n)])
+    borrow_index = np.array([borrow_index_at(state.reserves[k], now) for k in range(n)])
+    return supply_index, borrow_index
+
+
+def value_book(state: LendingState, price: np.ndarray, now: int) -> Book:
+    """Return what every position has and owes at the given prices of the reserves.
+
+    Parameters
+    ----------
+    price : float64, (n_reserves,), USD
+    """
+    supply_index, borrow_index = grown_indices(state, now)
+    counts = (state.reserves["flag_bits"] & 16) != 0
+    weight = state.reserves["liquidation_threshold"] * counts
+    value = state.collateral_scaled * (supply_index * price)[state.collateral_reserve]
+    value = np.where(state.collateral_reserve >= 0, value, 0.0)
+    debt = state.debt_scaled * (borrow_index * price)[state.debt_reserve]
+    debt = np.where(state.debt_reserve >= 0, debt, 0.0)
+    return Book(
+        collateral=(value * counts[state.collateral_reserve]).sum(axis=1),
+        threshold=(value * weight[state.collateral_reserve]).sum(axis=1),
+        debt=debt.sum(axis=1),
+    )
+
+
+def claims(world: World, own: tuple[LendingState, LendingDesk]) -> list[Claim]:
+    """Return claims and debts of every account, loans being non-recourse.
+
+    A debt is worth at most its collateral at fundamental prices: the shortfall is taken from the claims
+    on the debt's reserve pro rata, before anybody recognizes it.
+    """
+    state, desk = own
+    if not len(state.positions):
+        return []
+    now = world.now
+    supply_index, borrow_index = grown_indices(state, now)
+    tokens = state.reserves["token"]
+    price = world.prices.fundamental[tokens]
+    book = value_book(state, price, now)
+    share = np.clip(1.0 - book.collateral / np.maximum(book.debt, 1e-300), 0.0, 1.0)
+    share[book.debt <= 0.0] = 0.0
+    found: list[Claim] = []
+    for reserve in range(len(state.reserves)):
+        asset = state.reserves[reserve]
+        owed = _amounts(state.debt_reserve, state.debt_scaled, reserve, borrow_index[reserve])
+        held = _amounts(
+            state.collateral_reserve, state.collateral_scaled, reserve, supply_index[reserve]
+        )
+        lost = float((owed * share).sum())
+        total = float(held.sum())
+        kept = max(0.0, 1.0 - lost / total) if total > 0.0 else 1.0
+        token = int(asset["token"])
+        net = held * kept - owed * (1.0 - share)
+        found += _by_owner(state, token, net)
+        account = np.array([desk.account[asset["market"]]], np.int64)
+        found.append(Claim(int(desk.group[0]), account, token, np.array([-net.sum()])))
+    return found
+
+
+def _amounts(slots: np.ndarray, scaled: np.ndarray, reserve: int, index: float) -> np.ndarray:
+    """Return the tokens of one reserve in every position: float64, (n_positions,)."""
+    return np.asarray(np.where(slots == reserve, scaled, 0.0).sum(axis=1) * index)
+
+
+def _by_owner(state: LendingState, token: int, amounts: np.ndarray) -> list[Claim]:
+    found = []
+    for group in np.unique(state.positions["population"]):
+        mine = (state.positions["population"] == group) & (amounts != 0.0)
+        if mine.any():
+            rows = state.positions["owner"][mine].astype(np.int64)
+            found.append(Claim(int(group), rows, token, amounts[mine]))
+    return found
+
+
+def sample(world: World, own: tuple[LendingState, LendingDesk]) -> dict[str, list[dict[str, Any]]]:
+    """Return the rows of the `markets` record, and note which positions have become unsafe."""
+    state, desk = own
+    reference = world.prices.reference[state.reserves["token"]]
+    book = value_book(state, reference, world.now)
+    is_unsafe = (book.debt > 0.0) & (book.threshold < book.debt)
+    desk.unsafe_since[~is_unsafe] = -1
+    desk.unsafe_since[is_unsafe & (desk.unsafe_since < 0)] = world.now
+    shortfall = np.maximum(book.debt - book.collateral, 0.0)
+    supply_index, borrow_index = grown_indices(state, world.now)
+    part = shortfall / np.maximum(book.debt, 1e-300)
+    rows = []
+    for k in range(len(state.reserves)):
+        asset = state.reserves[k]
+        owed = _amounts(state.debt_reserve, state.debt_scaled, k, borrow_index[k])
+        supplied = float(asset["scaled_supply"] + asset["scaled_treasury"]) * supply_index[k]
+        rows.append(
+            {
+                "venue": _venue_of(world, int(asset["market"])),
+                "token": world.token_names[int(asset["token"])],
+                "supplied": float(supplied),
+                "borrowed": float(asset["scaled_debt"] * borrow_index[k]),
+                "cash": float(asset["cash"]),
+                "utilization": float(utilization(asset)),
+                "borrow_rate": float(borrow_rate(asset)),
+                "supply_rate": float(supply_rate(asset)),
+                "oracle_price": float(asset["price"]),
+                "bad_debt": float(asset["written_off"] * reference[k]),
+                "latent_bad_debt": float((owed * part).sum() * reference[k]),
+            }
+        )
+    return {"markets": rows}
+
+
+def _venue_of(world: World, market: int) -> int:
+    return [site.number for site in world.venue_sites if site.config.kind == KIND][market]
+
+
+def sample_positions(
+    world: World, own: tuple[LendingState, LendingDesk]
+) -> dict[str, dict[str, Any]]:
+    """Return the columns of the `positions` record: every position with a debt."""
+    state, _ = own
+    at_oracle = value_book(state, state.reserves["price"], world.now)
+    reference = world.prices.reference[state.reserves["token"]]
+    at_reference = value_book(state, reference, world.now)
+    rows = np.flatnonzero(at_oracle.debt > 0.0)
+    debt = at_oracle.debt[rows]
+    positions = state.positions[rows]
+    return {
+        "positions": {
+            "time": np.full(len(rows), world.time),
+            "venue": [world.venue_names[_venue_of(world, int(m))] for m in positions["market"]],
+            "position": rows,
+            "population": [world.group_names[g] for g in positions["population"]],
+            "account": positions["owner"],
+            "collateral": at_oracle.collateral[rows],
+            "debt": debt,
+            "health_factor": at_oracle.threshold[rows] / debt,
+            "shortfall": np.maximum(at_reference.debt[rows] - at_reference.collateral[rows], 0.0),
+        }
+    }
+
+
+def check(world: World, own: tuple[LendingState, LendingDesk]) -> None:
+    """Check that the cash of every reserve lies on the ledger, and that the books balance.
+
+    Raises
+    ------
+    InvariantError
+        They do not; names market, token and amounts.
+    """
+    state, desk = own
+    supply_index, borrow_index = grown_indices(state, world.now)
+    for k in range(len(state.reserves)):
+        asset = state.reserves[k]
+        name = world.token_names[int(asset["token"])]
+        held = balance_of(
+            world.ledger,
+            int(desk.group[0]),
+            int(desk.account[asset["market"]]),
+            int(asset["token"]),
+        )
+        moved = float(world.ledger.turnover[int(asset["token"])])
+        allowed = 1e-9 * (1.0 + moved)
+        if abs(held - float(asset["cash"])) > allowed:
+            raise InvariantError(
+                f"lending reserve {k} ({name}) counts {asset['cash']:.12g} in cash; its account "
+                f"holds {held:.12g}"
+            )
+        claims_scaled = _amounts(state.collateral_reserve, state.collateral_scaled, k, 1.0).sum()
+        debts_scaled = _amounts(state.debt_reserve, state.debt_scaled, k, 1.0).sum()
+        for what, total, parts in (
+            ("claims", float(asset["scaled_supply"]), claims_scaled),
+            ("debts", float(asset["scaled_debt"]), debts_scaled),
+        ):
+            if abs(total - parts) > 1e-9 * (1.0 + abs(total)):
+                raise InvariantError(
+                    f"lending reserve {k} ({name}): {what} of positions add up to {parts:.12g}, "
+                    f"not to {total:.12g}"
+                )
+
+
+def liquidation_details(world: World, fills: np.ndarray) -> dict[str, Any]:
+    """Return what the `liquidations` record adds to the fills of liquidations."""
+    state, desk = world.states[KIND]
+    positions = state.positions[fills["a"]]
+    since = desk.unsafe_since[fills["a"]]
+    delay = np.where(since >= 0, (fills["time"] - since) / TICKS_PER_SECOND, 0.0)
+    return {
+        "borrower_population": positions["population"],
+        "borrower_account": positions["owner"],
+        "delay": np.maximum(delay, 0.0),
+    }
+
+
+KIND = "lending"
+
+MECHANISM = Mechanism(
+    kind=KIND,
+    config=LendingConfig,
+    verbs=(
+        Verb("supply", _supply, 180_000),
+        Verb("withdraw", _withdraw, 220_000),
+        Verb("borrow", _borrow, 300_000),
+        Verb("repay", _repay, 170_000),
+        Verb("liquidate", _liquidate, 450_000, _quote_liquidate),
+        Verb("flash_loan", _flash_loan, 90_000, _quote_flash_loan),
+        Verb("flash_repay", _flash_repay, 90_000, _quote_flash_repay),
+    ),
+    states=unpack.states,
+    make=make,
+    react=_refresh,
+    nodes=lambda config: [(config.chain, symbol) for symbol in config.reserves],
+    claims=claims,
+    sample=sample,
+    sample_positions=sample_positions,
+    check=check,
+)

@@ -1,0 +1,1 @@
+"""Oracles: the contracts that hold price feeds, and the orders that write them."""

@@ -1,0 +1,356 @@
+"""Loss versus rebalancing, by the formulas of Milionis et al. 2022, 2023 and Nezlobin and Tassy 2025.
+
+Pools face one arbitrageur without costs and a log price that is a martingale. Gains and fees are
+divided by the pool's value at each trade, since that value drifts. Standard errors come from days,
+which are nearly independent: prices stay inside the fee band for minutes to hours.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from sim.status import Status
+from sim.units import DAY, ticks
+from sim.world import World
+from tests.worlds import world_of
+
+FIXED_SLOT = math.sqrt(2.0 * math.pi) / 1.4603545088095868  # sqrt(2 pi) / |zeta(1/2)| = 1.7164
+TRADES, GAIN, FEES, TURNOVER = range(4)
+
+
+class Pool(NamedTuple):
+    """What one pool did, a row a day; money as a share of the pool's value."""
+
+    per_day: np.ndarray  # float64, (n_days, 4)
+    blocks_per_day: float
+    fee: float
+
+    @property
+    def gamma(self):
+        """Half-width of the band in which nobody trades, in log price."""
+        return -math.log1p(-self.fee)
+
+    def mean(self, *columns):
+        """Mean a day of a sum of columns, and its standard error."""
+        daily = self.per_day[:, list(columns)].sum(axis=1)
+        return daily.mean(), daily.std() / math.sqrt(len(daily))
+
+    def trade_probability(self):
+        """Share of blocks with a trade, and its standard error."""
+        mean, error = self.mean(TRADES)
+        return mean / self.blocks_per_day, error / self.blocks_per_day
+
+    def ratio(self, above, below):
+        """Ratio of two sums of columns, and its standard error."""
+        a, b = (self.per_day[:, list(columns)].sum(axis=1) for columns in (above, below))
+        ratio = a.sum() / b.sum()
+        return ratio, (a - ratio * b).std() / b.mean() / math.sqrt(len(a))
+
+
+def pool(fee, chain="mainnet"):
+    return (
+        f"{{kind: constant_product, chain: {chain}, tokens: [ETH, USD], fee: {fee}, "
+        "value_usd: 10e6, fees_compound: false}"
+    )
+
+
+def chain(name, kind, seconds):
+    """Overrides for one more chain with an arbitrageur of its own."""
+    return (
+        f"chains.{name}={{blocks: {{kind: {kind}, interval_seconds: {seconds}}}, native: ETH, "
+        "tokens: [ETH, USD]}",
+        f"populations.on-{name}={{kind: arbitrageurs, chain: {name}, inventory_usd: 1e9}}",
+    )
+
+
+def liquidity_of(world: World) -> np.ndarray:
+    """sqrt(x y) of each venue: constant, since fees stay beside the reserves."""
+    state, row = world.states["constant_product"], world.venues.row
+    return np.sqrt(state.reserve0[row] * state.reserve1[row])
+
+
+def days_of(world: World) -> dict[str, np.ndarray]:
+    """Run a world to its end and return what each pool did on each day."""
+    n_days, n = round(world.horizon / ticks(DAY)), len(world.venue_names)
+    liquidity = liquidity_of(world)
+    totals = np.zeros((4, n * n_days))
+
+    def add(fills):
+        if not len(fills):
+            return
+        assert (fills["status"] == Status.OK).all()
+        value = 2.0 * liquidity[fills["venue"]] * np.sqrt(fills["price_after"])
+        day = np.minimum(fills["time"] // ticks(DAY), n_days - 1)
+        fees = fills["value_in"] * fills["fee_paid"] / fills["amount_in"]
+        gain = fills["value_out"] - fills["value_in"]
+        for k, amount in enumerate((value, gain, fees, fills["value_in"])):
+            totals[k] += np.bincount(fills["venue"] * n_days + day, amount / value, n * n_days)
+
+    world.on_fills = add
+    world.advance(world.horizon)
+    world.flush()
+    days = totals.reshape(4, n, n_days).transpose(1, 2, 0)
+    return dict(zip(world.venue_names, days, strict=True))
+
+
+def simulate(days, seeds, *overrides):
+    """Run the worlds of several seeds and return all pools by name."""
+    found: dict[str, list[np.ndarray]] = {}
+    for seed in seeds:
+        world = world_of(f"horizon={days}d", *overrides, seed=seed)
+        for name, per_day in days_of(world).items():
+            found.setdefault(name, []).append(per_day)
+    chains = world.box.chains["interval"][world.venues.chain]
+    return {
+        name: Pool(np.concatenate(parts), ticks(DAY) / chains[k], float(world.venues.fee[k]))
+        for k, (name, parts) in enumerate(found.items())
+    }
+
+
+def check(what, measured, expected, tolerance):
+    """Fail when a measured mean is off by more than the tolerance, a share of what is expected.
+
+    The tolerance must be worth at least 3.9 standard errors: a false alarm once in 10,000.
+    """
+    value, error = measured
+    said = f"{what}: {value:.6g} +- {error:.2g}, expected {expected:.6g} within {tolerance:.1%}"
+    assert 3.9 * error <= tolerance * expected, f"too few days to tell; {said}"
+    assert abs(value - expected) <= tolerance * expected, said
+
+
+# --- theory --------------------------------------------------------------------------------------
+
+
+def trade_probability(sigma, gamma, seconds):
+    """Milionis et al. 2023, theorem 1: blocks at exponential intervals."""
+    return 1.0 / (1.0 + gamma / (sigma * math.sqrt(seconds / DAY / 2.0)))
+
+
+def gain_rate(sigma, gamma, seconds):
+    """Milionis et al. 2023, theorem 3, for a constant product pool: a day, per value."""
+    instant = sigma**2 / 8.0 / (1.0 - sigma**2 * seconds / DAY / 8.0)
+    return instant * trade_probability(sigma, gamma, seconds) * math.cosh(gamma / 2.0)
+
+
+def fixed_gain_rate(sigma, gamma, seconds):
+    """Nezlobin and Tassy 2025 with the fee of one side: blocks at fixed intervals."""
+    return sigma**2 / 8.0 / (1.0 + FIXED_SLOT * gamma / (sigma * math.sqrt(seconds / DAY)))
+
+
+def fixed_trade_probability(sigma, gamma, seconds):
+    return 1.0 / (math.sqrt(2.0) * gamma / (sigma * math.sqrt(seconds / DAY)) + 0.8239)
+
+
+def test_the_formulas_give_the_published_numbers():
+    assert trade_probability(0.05, 0.003, 12.0) == pytest.approx(0.12195, abs=5e-6)
+    assert trade_probability(0.05, 0.0005, 12.0) == pytest.approx(0.45455, abs=6e-6)
+    assert gain_rate(0.05, 0.003, 12.0) * 1e4 == pytest.approx(0.3811, abs=5e-5)
+    assert gain_rate(0.05, 0.0005, 12.0) * 1e4 == pytest.approx(1.42045, abs=1e-5)
+    assert fixed_gain_rate(0.05, 0.003, 12.0) * 1e4 == pytest.approx(0.32089, abs=1e-4)
+    assert fixed_trade_probability(0.05, 0.003, 12.0) == pytest.approx(0.1246, abs=5e-5)
+
+
+# --- exponential blocks --------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def poisson():
+    """180 days at 5 % a day: blocks of 12 s, 2 and 10 minutes, four fees; prices every 0.1 s."""
+    return simulate(
+        60,
+        range(1, 4),
+        f"venues.one-bp={pool(0.0001)}",
+        f"venues.five-bp={pool(0.0005)}",
+        *chain("two-minutes", "exponential", 120),
+        f"venues.slow-five={pool(0.0005, 'two-minutes')}",
+        *chain("ten-minutes", "exponential", 600),
+        f"venues.slowest-five={pool(0.0005, 'ten-minutes')}",
+        f"venues.slowest-thirty={pool(0.003, 'ten-minutes')}",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "seconds", "published", "tolerance"),
+    [
+        ("eth-usd", 12.0, 0.1220, 0.01),
+        ("five-bp", 12.0, 0.4545, 0.01),
+        ("one-bp", 12.0, 0.8065, 0.01),
+        ("slow-five", 120.0, 0.7249, 0.01),
+        ("slowest-five", 600.0, 0.8549, 0.015),
+        ("slowest-thirty", 600.0, 0.4955, 0.03),
+    ],
+)
+def test_blocks_trade_as_often_as_theory_says(poisson, name, seconds, published, tolerance):
+    p = poisson[name]
+    expected = trade_probability(0.05, p.gamma, seconds)
+    assert expected == pytest.approx(published, rel=2e-3)  # the table takes gamma for the fee
+    check(f"trade probability of {name}", p.trade_probability(), expected, tolerance)
+
+
+@pytest.mark.parametrize(
+    ("name", "published", "tolerance"), [("eth-usd", 0.3811, 0.01), ("five-bp", 1.42045, 0.01)]
+)
+def test_arbitrageurs_gain_what_theory_says(poisson, name, published, tolerance):
+    p = poisson[name]
+    expected = gain_rate(0.05, p.gamma, 12.0)
+    assert expected * 1e4 == pytest.approx(published, rel=2e-3)
+    # The share of the gain in the whole loss says the same with a third of the noise.
+    share, error = p.ratio([GAIN], [GAIN, FEES])
+    check(f"gain of {name}", (share * 0.05**2 / 8.0, error * 0.05**2 / 8.0), expected, tolerance)
+    check(f"gain of {name}, plain", p.mean(GAIN), expected, 3.0 * tolerance)
+
+
+@pytest.mark.parametrize("name", ["one-bp", "five-bp", "eth-usd", "slow-five"])
+def test_gain_and_fees_add_up_to_loss_versus_rebalancing(poisson, name):
+    check(f"gain and fees of {name}", poisson[name].mean(GAIN, FEES), 0.05**2 / 8.0, 0.015)
+
+
+def test_fees_keep_most_of_the_loss_at_thirty_basis_points(poisson):
+    share, error = poisson["eth-usd"].ratio([FEES], [GAIN, FEES])
+    check("fees / loss", (share, error), 0.8780, 0.01)
+
+
+def test_arbitrage_turns_the_pool_over_as_theory_says(poisson):
+    p = poisson["eth-usd"]
+    share, error = p.ratio([TURNOVER], [GAIN, FEES])
+    loss = 0.05**2 / 8.0
+    check("turnover a day", (share * loss, error * loss), 0.09146, 0.01)
+    check("turnover a day, plain", p.mean(TURNOVER), 0.09146, 0.02)
+
+
+# --- every step, no fee --------------------------------------------------------------------------
+
+EVERY_STEP = (
+    "price_step_seconds=60",
+    "chains.mainnet.blocks={kind: fixed, interval_seconds: 60}",
+    "venues.eth-usd.fee=0",
+)
+
+
+@pytest.mark.parametrize("sigma", [0.05, 0.08])
+def test_without_fee_the_loss_is_an_eighth_of_the_variance(sigma):
+    """3.125 bp a day at 5 %; 1,440 squared normals a day: SE sqrt(2 / n) = 0.11 % of n = 1.6e6."""
+    pools = simulate(360, range(1, 4), *EVERY_STEP, f"assets.ETH.price.volatility={sigma}")
+    expected = sigma**2 / 8.0 / (1.0 - sigma**2 * 60.0 / DAY / 8.0)
+    check("loss a day", pools["eth-usd"].mean(GAIN), expected, 0.005)
+    assert pools["eth-usd"].per_day[:, TRADES].sum() == 3 * 360 * 1_440
+
+
+def test_without_fee_the_loss_is_that_of_the_path_to_rounding():
+    """A trade from price p to q costs L (sqrt q - sqrt p)^2, the loss of rebalancing too late."""
+    world = world_of("horizon=2d", *EVERY_STEP)
+    path, liquidity = world.prices.path[0], liquidity_of(world)[0]
+    world.advance(world.horizon)
+    expected = liquidity * (np.diff(np.sqrt(path)) ** 2).sum()
+    # The loss is a difference of amounts some 5,000 times as large.
+    assert world.venues.lvr[0] == pytest.approx(expected, rel=1e-9)
+    assert world.venues.fees[0] == 0.0
+
+
+# --- fixed blocks --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def fixed():
+    """Two years of fixed blocks of 12 s and 10 minutes at 5 % a day."""
+    return simulate(
+        360,
+        range(1, 3),
+        "price_step_seconds=12",
+        "chains.mainnet.blocks={kind: fixed, interval_seconds: 12}",
+        f"venues.five-bp={pool(0.0005)}",
+        *chain("ten-minutes", "fixed", 600),
+        f"venues.slow-thirty={pool(0.003, 'ten-minutes')}",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "seconds", "published", "tolerance"),
+    [
+        ("eth-usd", 12.0, 0.32089, 0.015),
+        ("five-bp", 12.0, 1.2722, 0.015),
+        ("slow-thirty", 600.0, 1.3977, 0.02),
+    ],
+)
+def test_fixed_blocks_protect_the_pool_as_theory_says(fixed, name, seconds, published, tolerance):
+    p = fixed[name]
+    expected = fixed_gain_rate(0.05, p.gamma, seconds)
+    assert expected * 1e4 == pytest.approx(published, rel=2e-3)
+    share, error = p.ratio([GAIN], [GAIN, FEES])
+    check(f"gain of {name}", (share * 0.05**2 / 8.0, error * 0.05**2 / 8.0), expected, tolerance)
+
+
+def test_fixed_blocks_trade_as_often_as_theory_says(fixed):
+    check("trade probability", fixed["eth-usd"].trade_probability(), 0.1246, 0.015)
+
+
+def test_fixed_blocks_cost_the_pool_a_sixth_less_than_exponential_ones(fixed, poisson):
+    (slow, e1), (fast, e2) = (s["eth-usd"].ratio([GAIN], [GAIN, FEES]) for s in (fixed, poisson))
+    ratio = slow / fast
+    error = ratio * math.hypot(e1 / slow, e2 / fast)
+    check("fixed / exponential", (ratio, error), 0.32089 / 0.3811, 0.02)
+
+
+# --- scaling -------------------------------------------------------------------------------------
+
+WIDE = (  # bands some twenty standard deviations of a block wide
+    "price_step_seconds=12",
+    "chains.mainnet.blocks={kind: fixed, interval_seconds: 24}",
+    "venues.eth-usd.fee=0.02",
+)
+
+
+def slope(x, gains):
+    """Regression slope of ln gain on ln x, and its standard error."""
+    log_x = np.log(x) - np.log(x).mean()
+    weights = log_x / (log_x**2).sum()
+    values, errors = np.array(gains).T
+    return float(weights @ np.log(values)), float(np.sqrt(weights**2 @ (errors / values) ** 2))
+
+
+def gain_of(p, sigma):
+    """Gain a day by its share in the whole loss, whose rate is sigma^2 / 8 (tested above)."""
+    share, error = p.ratio([GAIN], [GAIN, FEES])
+    return share * sigma**2 / 8.0, error * sigma**2 / 8.0
+
+
+@pytest.fixture(scope="module")
+def wide():
+    """Two years: blocks of 12, 24 and 48 s, fees of 1.4, 2 and 2.8 %."""
+    return simulate(
+        360,
+        range(1, 3),
+        *WIDE,
+        f"venues.narrower={pool(0.014)}",
+        f"venues.wider={pool(0.028)}",
+        *chain("fast", "fixed", 12),
+        *chain("slow", "fixed", 48),
+        f"venues.fast={pool(0.02, 'fast')}",
+        f"venues.slow={pool(0.02, 'slow')}",
+    )
+
+
+def check_slope(measured, expected):
+    """The finite width of the band takes up to 0.03 of the tolerance of 0.05; see `WIDE`."""
+    value, error = measured
+    assert abs(value - expected) <= 0.05, f"slope {value:.4f} +- {error:.4f}, expected {expected}"
+
+
+def test_the_gain_grows_with_the_root_of_the_block_time(wide):
+    gains = [gain_of(wide[name], 0.05) for name in ("fast", "eth-usd", "slow")]
+    check_slope(slope([12.0, 24.0, 48.0], gains), 0.5)
+
+
+def test_the_gain_falls_as_one_over_the_fee(wide):
+    pools = [wide[name] for name in ("narrower", "eth-usd", "wider")]
+    check_slope(slope([p.gamma for p in pools], [gain_of(p, 0.05) for p in pools]), -1.0)
+
+
+def test_the_gain_grows_with_the_cube_of_volatility(wide):
+    gains = [gain_of(wide["eth-usd"], 0.05)]
+    for sigma in (0.035, 0.07):
+        pools = simulate(360, range(1, 3), *WIDE, f"assets.ETH.price.volatility={sigma}")
+        gains.append(gain_of(pools["eth-usd"], sigma))
+    check_slope(slope([0.05, 0.035, 0.07], gains), 3.0)
