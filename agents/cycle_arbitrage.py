@@ -240,29 +240,25 @@ def post_cycle(arbs, box, prices, venues, row, cycle, amount, profit, clock):  #
     arrival = clock.now + arbs.latency[row]
     expires = arrival + _PATIENCE * chain.interval
     parent = cause_of(arbs, venues, cycle)
-    head = draft_swap(
-        box, venues, arbs.venue[cycle, 0], arbs.side[cycle, 0], amount, group, row, arrival
-    )
-    head.tip = tip
-    head.max_fee += tip
-    head.parent, head.expires = parent, expires
-    last = head.slot
-    for k in range(1, arbs.venue.shape[1]):
-        venue = arbs.venue[cycle, k]
+    head = last = -1
+    for k in range(arbs.venue.shape[1]):
+        venue, side = arbs.venue[cycle, k], arbs.side[cycle, k]
         if venue < 0:
             break
-        leg = draft_swap(box, venues, venue, arbs.side[cycle, k], 0.0, group, row, arrival)
-        leg.flags = CHAINED
+        leg = draft_swap(box, venues, venue, side, 0.0, group, row, arrival)
         leg.parent, leg.expires = parent, expires
-        join(box, head, leg)
         last = leg.slot
+        if k == 0:
+            head = last
+            leg.amount, leg.tip = amount, tip
+            leg.max_fee += tip
+        else:
+            leg.flags = CHAINED
+            join(box, box.orders[head], leg)
+        arbs.asked[row, venue], arbs.posted[row, venue] = expires, venues.version[venue]
     box.orders[last].limit = amount + cost
-    for k in range(arbs.venue.shape[1]):
-        venue = arbs.venue[cycle, k]
-        if venue >= 0:
-            arbs.asked[row, venue], arbs.posted[row, venue] = expires, venues.version[venue]
     arbs.n_orders[row] += 1
-    return post(box, head) >= 0
+    return post(box, box.orders[head]) >= 0
 
 
 @handler

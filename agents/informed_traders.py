@@ -190,7 +190,7 @@ def forecast_at(traders, wheel, prices, venues, row, due, horizon):  # type: ign
 
 
 @kernel
-def expected_gain(box, venues, prices, venue, side, amount, out, edge):  # type: ignore[no-untyped-def]
+def expected_gain(box, venues, prices, venue, side, amount, out, edge, tip):  # type: ignore[no-untyped-def]
     """Return what a position is expected to earn when it closes at the cost it opens at, USD.
 
     `edge` is the log return expected of the token bought in the token paid.
@@ -198,7 +198,7 @@ def expected_gain(box, venues, prices, venue, side, amount, out, edge):  # type:
     token = venues.token0[venue] if side == 0 else venues.token1[venue]
     usd = amount * prices.reference[token]
     cost = trade_cost(venues, venue, side, amount, out)
-    gas = 2.0 * swap_gas_usd(box, venues, prices, venue)
+    gas = 2.0 * swap_gas_usd(box, venues, prices, venue, tip)
     return usd * ((1.0 - cost) * (1.0 - cost) * math.exp(edge) - 1.0) - gas
 
 
@@ -209,14 +209,14 @@ def best_size(traders, box, prices, venues, token_in, token_out, most, hope, fai
     `hope` is the log return that it expects of the token bought in the token paid, `fair` the log
     price of the one in the other now.
     """
-    best, best_gain = 0.0, 0.0
+    best, best_gain, tip = 0.0, 0.0, traders.terms[TIP]
     amount = most
     for _ in range(_SIZES):
         venue, side, out = best_pool(venues, traders.pools, token_in, token_out, amount)
         if venue >= 0:
             price = venues.price[venue] if side == 1 else 1.0 / venues.price[venue]
             edge = hope - max(math.log(price) - fair, 0.0)
-            gain = expected_gain(box, venues, prices, venue, side, amount, out, edge)
+            gain = expected_gain(box, venues, prices, venue, side, amount, out, edge, tip)
             if gain > best_gain:
                 best, best_gain = amount, gain
         amount *= 0.5
@@ -225,62 +225,47 @@ def best_size(traders, box, prices, venues, token_in, token_out, most, hope, fai
 
 @kernel
 def consider(traders, wheel, box, ledger, prices, venues, row, due, clock):  # type: ignore[no-untyped-def]
-    """Let one flat trader read its signal; returns the tick at which to close, or -1: no trade."""
+    """Let one flat trader read its signal; returns (token to pay, amount, tick at which to close).
+
+    The amount is 0 where it does not trade.
+    """
     horizon = horizon_at(traders, wheel, row, due)
     end = prices.step[0] * (prices.path.shape[1] - 1)
     if due + horizon > end or due + horizon <= clock.now:
-        return -1
+        return -1, 0.0, due
     forecast = forecast_at(traders, wheel, prices, venues, row, due, horizon)
     venue = traders.pools[traders.home[row]]
     token0, token1 = venues.token0[venue], venues.token1[venue]
     token_in, token_out = (token1, token0) if forecast > 0.0 else (token0, token1)
-    group, terms = traders.number[GROUP], traders.terms
-    most = terms[TRADE_SHARE] * traders.wallet_usd[row] / prices.reference[token_in]
+    group = traders.number[GROUP]
+    most = traders.terms[TRADE_SHARE] * traders.wallet_usd[row] / prices.reference[token_in]
     gas = 4 * venues.gas[venues.first_verb[venue]]
     most = min(most, spendable(box, ledger, clock.chain, group, row, token_in, gas))
     if most <= 0.0:
-        return -1
+        return -1, 0.0, due
     fair = log_fundamental(prices, token_out, token_in, due)
     hope = abs(forecast)
     amount = best_size(traders, box, prices, venues, token_in, token_out, most, hope, fair)
-    if amount <= 0.0:
-        return -1
-    traders.bought[row] = token_out
-    traders.before[row] = balance_of(ledger, group, row, token_out)
-    traders.paid_usd[row] = amount * prices.reference[token_in]
-    traders.n_trades[row] += 1
-    expires = min(clock.now + traders.number[SETTLE], due + horizon) - 1
-    trade(traders, box, prices, venues, row, token_in, token_out, amount, due, expires, clock)
-    return due + horizon
+    if amount > 0.0:
+        traders.bought[row] = token_out
+        traders.before[row] = balance_of(ledger, group, row, token_out)
+        traders.paid_usd[row] = amount * prices.reference[token_in]
+        traders.n_trades[row] += 1
+    return token_in, amount, due + horizon
 
 
 @kernel
-def trade(traders, box, prices, venues, row, token_in, token_out, amount, due, expires, clock):  # type: ignore[no-untyped-def]
-    """Post one trade of a trader, opening or closing."""
-    parent = _PRICE + traders.asset[traders.home[row]]
-    tip = traders.terms[TIP]
-    ask = (traders.number[GROUP], row, due, clock.now, expires, tip, parent)
-    splits, slippage = traders.number[SPLITS], traders.terms[SLIPPAGE]
-    send_route(
-        box, venues, prices, traders.pools, token_in, token_out, amount, slippage, splits, ask
-    )
-
-
-@kernel
-def close(traders, box, ledger, prices, venues, row, due, clock):  # type: ignore[no-untyped-def]
-    """Sell what is left of a position; returns the tick of the next look, -1: it is closed."""
+def close(traders, box, ledger, prices, venues, row, clock):  # type: ignore[no-untyped-def]
+    """Return (token to sell, what is left of a position of it); 0 is left when it is closed."""
     venue = traders.pools[traders.home[row]]
-    token_in, group = traders.bought[row], traders.number[GROUP]
-    token_out = venues.token1[venue] if venues.token0[venue] == token_in else venues.token0[venue]
+    token, group = traders.bought[row], traders.number[GROUP]
     gas = 2 * venues.gas[venues.first_verb[venue]]
-    left = balance_of(ledger, group, row, token_in) - traders.before[row]
-    left = min(left, spendable(box, ledger, clock.chain, group, row, token_in, gas))
-    if left * prices.reference[token_in] <= _DUST * traders.paid_usd[row]:
+    left = balance_of(ledger, group, row, token) - traders.before[row]
+    left = min(left, spendable(box, ledger, clock.chain, group, row, token, gas))
+    if left * prices.reference[token] <= _DUST * traders.paid_usd[row]:
         traders.bought[row] = _FLAT
-        return -1
-    again = clock.now + traders.number[SETTLE]
-    trade(traders, box, prices, venues, row, token_in, token_out, left, due, again - 1, clock)
-    return again
+        return token, 0.0
+    return token, left
 
 
 @handler
@@ -290,12 +275,26 @@ def react(binding, message):  # type: ignore[no-untyped-def]
     clock = clock_at(message)
     row = next_arrival(wheel, clock.now)
     while row >= 0:
-        due = wheel.due[row]
+        due, later = wheel.due[row], clock.now + traders.number[SETTLE]
         if traders.bought[row] == _FLAT:
-            later = consider(traders, wheel, box, ledger, prices, venues, row, due, clock)
+            token_in, amount, later = consider(
+                traders, wheel, box, ledger, prices, venues, row, due, clock
+            )
         else:
-            later = close(traders, box, ledger, prices, venues, row, due, clock)
-        if later >= 0:
+            token_in, amount = close(traders, box, ledger, prices, venues, row, clock)
+        if amount > 0.0:
+            venue = traders.pools[traders.home[row]]
+            token0, token1 = venues.token0[venue], venues.token1[venue]
+            token_out = token1 if token_in == token0 else token0
+            expires = min(clock.now + traders.number[SETTLE], later) - 1
+            parent = _PRICE + traders.asset[traders.home[row]]
+            group, tip = traders.number[GROUP], traders.terms[TIP]
+            ask = (group, row, due, clock.now, expires, tip, parent)
+            splits, slippage = traders.number[SPLITS], traders.terms[SLIPPAGE]
+            pools = traders.pools
+            send_route(
+                box, venues, prices, pools, token_in, token_out, amount, slippage, splits, ask
+            )
             wake_at(wheel, row, later)
         else:
             renew(wheel, row, due)
@@ -331,7 +330,7 @@ def trailing_volatility(
     first = np.maximum(seen - window, 0)
     variance = (total[seen] - total[first]) / np.maximum(seen - first, 1)
     variance[seen < max(1, window // 10)] = squares.mean()
-    return np.sqrt(variance / bin_seconds)
+    return np.asarray(np.sqrt(variance / bin_seconds))
 
 
 def make(world: World, site: PopulationSite) -> tuple[InformedState, Arrivals]:

@@ -121,7 +121,7 @@ class MomentumTradersConfig(Config):
         0.0,
         ge=-1.0,
         lt=1.0,
-        description="They unwind when the return is below this part of the threshold.",
+        description="They unwind when the return is at most this part of the threshold.",
     )
     trade_share: float = Field(
         0.25, gt=0.0, le=1.0, description="Most of the wallet that one trade moves."
@@ -201,16 +201,6 @@ def remember(traders, prices, venues, now):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def trend_of(traders, prices, venues, row, now):  # type: ignore[no-untyped-def]
-    """Return the log return of a trader's pair over its lookback, as of now."""
-    k = traders.home[row]
-    venue = traders.pools[k]
-    sample = max(now - traders.lookback[row], 0) // _SAMPLE
-    then = traders.history[k, sample % traders.history.shape[1]]
-    return log_reference(prices, venues.token0[venue], venues.token1[venue]) - then
-
-
-@kernel
 def position_of(traders, ledger, venues, row):  # type: ignore[no-untyped-def]
     """Return the size of a trader's position, token 0 of its pool; below 0: less than none."""
     token = venues.token0[traders.pools[traders.home[row]]]
@@ -221,20 +211,24 @@ def position_of(traders, ledger, venues, row):  # type: ignore[no-untyped-def]
 @kernel
 def look(traders, box, ledger, prices, venues, row, now):  # type: ignore[no-untyped-def]
     """Return what one trader wants to do: a direction to trade in, 2 to unwind, 0 for nothing."""
-    trend = trend_of(traders, prices, venues, row, now)
+    k = traders.home[row]
+    token, other = venues.token0[traders.pools[k]], venues.token1[traders.pools[k]]
+    sample = max(now - traders.lookback[row], 0) // _SAMPLE
+    then = traders.history[k, sample % traders.history.shape[1]]
+    trend = log_reference(prices, token, other) - then
     wallet, threshold = traders.wallet_usd[row], traders.threshold[row]
-    token = venues.token0[traders.pools[traders.home[row]]]
     held_usd = position_of(traders, ledger, venues, row) * prices.reference[token]
-    gas = swap_gas_usd(box, venues, prices, traders.pools[traders.home[row]])
+    gas = swap_gas_usd(box, venues, prices, traders.pools[k], traders.terms[TIP])
     # what is worth no more than the gas of two trades stays: gas itself is paid from the position
     if held_usd <= max(_DUST * traders.terms[TRADE_SHARE] * wallet, 2.0 * gas):
         traders.direction[row] = 0
     direction = traders.direction[row]
     if direction == 0:
         return 1 if trend > threshold else -1 if trend < -threshold else 0
-    if direction * trend < traders.terms[EXIT_SHARE] * threshold:
+    if direction * trend <= traders.terms[EXIT_SHARE] * threshold:
         return _UNWIND
-    has_room = held_usd < (1.0 - _DUST) * traders.terms[POSITION_SHARE] * wallet
+    room = traders.terms[POSITION_SHARE] * wallet - held_usd
+    has_room = room >= 0.5 * traders.terms[TRADE_SHARE] * wallet  # no tiny additions
     return direction if direction * trend > threshold and has_room else 0
 
 

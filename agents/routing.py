@@ -142,18 +142,18 @@ def trade_cost(venues, venue, side, amount, out):  # type: ignore[no-untyped-def
 
 
 @kernel
-def swap_gas_usd(box, venues, prices, venue):  # type: ignore[no-untyped-def]
-    """Return what the gas of one swap costs at the base fee of now, USD."""
+def swap_gas_usd(box, venues, prices, venue, tip):  # type: ignore[no-untyped-def]
+    """Return what the gas of one swap costs at the base fee of now and a tip per gas, USD."""
     chain = box.chains[venues.chain[venue]]
     gas = venues.gas[venues.first_verb[venue]]
-    return gas * chain.base_fee * prices.reference[chain.native]
+    return gas * (chain.base_fee + tip) * prices.reference[chain.native]
 
 
 @kernel
 def swap_cost(box, venues, prices, venue, side, amount, out):  # type: ignore[no-untyped-def]
-    """Return the cost of a quoted swap as a share of its amount: fee, impact and gas."""
+    """Return the cost of a quoted swap as a share of its amount: fee, impact and gas, tip apart."""
     token = venues.token0[venue] if side == 0 else venues.token1[venue]
-    gas = swap_gas_usd(box, venues, prices, venue)
+    gas = swap_gas_usd(box, venues, prices, venue, 0.0)
     usd = amount * prices.reference[token]
     return trade_cost(venues, venue, side, amount, out) + gas / max(usd, 1e-9)
 
@@ -189,7 +189,7 @@ def send_route(box, venues, prices, candidates, token_in, token_out, amount, sli
         venue, side, out = best_pool(venues, candidates, token_in, token_out, amount)
         second, other, share = -1, 0, 0.0
     else:
-        gas = swap_gas_usd(box, venues, prices, candidates[0])
+        gas = swap_gas_usd(box, venues, prices, candidates[0], ask[5])
         toll = gas / max(prices.reference[token_out], 1e-300)
         venue, side, second, other, share, out = best_split(
             venues, candidates, token_in, token_out, amount, toll

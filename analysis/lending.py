@@ -107,13 +107,13 @@ def liquidation_delays(liquidations: pd.DataFrame, positions: pd.DataFrame) -> p
     healed by themselves are left out.
     """
     key = ["venue", "position"]
-    first = liquidations.assign(venue=liquidations["venue"].astype(str))
-    first = first.sort_values("time").drop_duplicates(key).set_index(key)["delay"]
+    done = liquidations.assign(venue=liquidations["venue"].astype(str)).sort_values("time")
+    first = done.drop_duplicates(key).set_index(key)["delay"].astype(float)
     last = positions[positions["time"] == positions["time"].max()]
     last = last[(last["health_factor"] < 1.0) & (last["debt"] > 0.0)]
     ill = pd.MultiIndex.from_arrays([last["venue"].astype(str), last["position"]], names=key)
-    never = pd.Series(np.inf, index=ill.difference(first.index), dtype=float)
-    return pd.concat([first.astype(float), never]) if len(never) else first.astype(float)
+    never = pd.Series(np.inf, index=ill[~ill.isin(first.index)], dtype=float)
+    return pd.concat([first, never]) if len(never) else first
 
 
 def herfindahl(weights: pd.Series[float]) -> float:

@@ -6,7 +6,7 @@ where inventory is what the reserves would have gained had they been rebalanced 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ from analysis.series import growth, since, value_at, wide
 from sim.units import HOUR, MINUTE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
@@ -159,7 +159,7 @@ def markout_share(swaps: pd.DataFrame, gains: NDArray[np.float64]) -> float:
     return float(gains[has_price].sum()) / volume if volume > 0.0 else float("nan")
 
 
-def depeg_episodes(times: Sequence[float], depeg: Sequence[float]) -> list[Episode]:
+def depeg_episodes(times: Any, depeg: Any) -> list[Episode]:
     """Return when a price was off its par.
 
     A depeg starts when the price stays beyond 50 bp for 10 minutes and ends when it then stays

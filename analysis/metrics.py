@@ -91,8 +91,8 @@ QUANTITIES = _quantities(
     oracle_age_max            | s        | oldest report in use
     base_fee_max              | gwei     | highest base fee of a chain
     pending_max               | -        | most orders left waiting by a block
-    arbitrage_profit          | USD      | trading gain of arbitrageurs, gas paid
-    liquidator_profit         | USD      | trading gain of liquidators, gas paid
+    arbitrage_profit          | USD      | value received less value given by arbitrageurs, less gas
+    liquidator_profit         | USD      | trading gain of liquidators, less gas
     """
 )
 
@@ -146,10 +146,11 @@ def summarize(tables: Mapping[str, pd.DataFrame], manifest: Mapping[str, Any]) -
     setting = setting_of(manifest)
     start = setting.warmup
     pools, fills, prices = (frame_of(tables, name) for name in ("pools", "fills", "prices"))
-    by_pool = pool_summary(pools, fills, usd_of_gas(fills, prices, setting.natives), start)
+    gas_usd = usd_of_gas(fills, prices, setting.natives)
+    by_pool = pool_summary(pools, fills, gas_usd, start)
     by_population = _by_population(frame_of(tables, "equity"), start)
     by_chain = _by_chain(since(frame_of(tables, "chains"), start))
-    fills = since(fills, start)
+    fills = since(fills.assign(gas_usd=gas_usd), start)
     by_status = {str(k): int(n) for k, n in fills["status"].astype(str).value_counts().items()}
     summary: dict[str, Any] = {
         "measured_hours": _measured_hours(tables, start),
@@ -164,7 +165,7 @@ def summarize(tables: Mapping[str, pd.DataFrame], manifest: Mapping[str, Any]) -
         **_oracle_quantities(since(frame_of(tables, "oracles"), start)),
         "base_fee_max": max((c["base_fee_max"] for c in by_chain.values()), default=math.nan),
         "pending_max": max((c["pending_max"] for c in by_chain.values()), default=math.nan),
-        "arbitrage_profit": _gain_of("arbitrage", by_population, setting),
+        "arbitrage_profit": _arbitrage_profit(fills, setting),
         "liquidator_profit": _gain_of("liquidat", by_population, setting),
         "by_pool": by_pool,
         "by_population": by_population,
@@ -245,7 +246,7 @@ def _markouts(swaps: pd.DataFrame, prices: pd.DataFrame, setting: Setting) -> di
 
 def _oracle_quantities(oracles: pd.DataFrame) -> dict[str, float]:
     known = oracles[(oracles["reported"] > 0.0) & (oracles["reference"] > 0.0)]
-    error = np.log(known["reported"] / known["reference"]).abs()
+    error = (known["reported"] / known["reference"]).map(math.log).abs()
     return {"oracle_error_max": float(error.max()), "oracle_age_max": float(oracles["age"].max())}
 
 
@@ -258,9 +259,9 @@ def _by_population(equity: pd.DataFrame, start: float) -> dict[str, dict[str, fl
         for name in ("holding_gain", "trading_gain", "gas")
     }
     return {
-        str(name): {"value_end": float(value[name].iloc[-1])}
-        | {f"{part}": float(series[name]) for part, series in parts.items()}
-        for name in value
+        name: {"value_end": float(value[name].iloc[-1])}
+        | {part: float(series[name]) for part, series in parts.items()}
+        for name in value.columns.astype(str)
     }
 
 
@@ -273,6 +274,20 @@ def _gain_of(
         if kind in setting.kinds.get(name, "")
     ]
     return sum(gains) if gains else math.nan
+
+
+def _arbitrage_profit(fills: pd.DataFrame, setting: Setting) -> float:
+    """Return the gain of arbitrageurs, fill by fill at the reference price of the block, USD.
+
+    So valued, what they still hold gains and loses nothing. Fills with a token that has no
+    reference price are left out; the gas of failed orders counts.
+    """
+    names = [name for name, kind in setting.kinds.items() if "arbitrage" in kind]
+    own = fills[fills["population"].isin(names)]
+    if own.empty:
+        return math.nan
+    priced = own[(own["status"] == "OK") & (own["value_in"] > 0.0) & (own["value_out"] > 0.0)]
+    return float((priced["value_out"] - priced["value_in"]).sum() - own["gas_usd"].sum())
 
 
 def _by_chain(chains: pd.DataFrame) -> dict[str, dict[str, float]]:

@@ -6,6 +6,7 @@ three color blindnesses. Their greys do not, so each also has a line style and a
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import matplotlib as mpl
@@ -18,8 +19,7 @@ from matplotlib.ticker import FuncFormatter, MultipleLocator, NullFormatter
 from sim.units import HOUR
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterable, Iterator
 
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
@@ -50,9 +50,10 @@ def looks(names: Iterable[str]) -> dict[str, Look]:
     }
 
 
-def styled() -> AbstractContextManager[None]:
-    """Return the context in which figures are made and saved."""
-    settings: dict[str, Any] = {
+@contextmanager
+def styled() -> Iterator[None]:
+    """Give the settings with which figures are made and saved; also a decorator: `@styled()`."""
+    settings: Any = {
         **sns.axes_style("ticks"),
         "axes.edgecolor": FAINT,
         "axes.grid": True,
@@ -60,7 +61,6 @@ def styled() -> AbstractContextManager[None]:
         "axes.labelsize": 9.5,
         "axes.spines.right": False,
         "axes.spines.top": False,
-        "axes.titlelocation": "left",
         "axes.titlesize": 11.5,
         "axes.titleweight": "bold",
         "font.sans-serif": ["DejaVu Sans"],
@@ -75,7 +75,8 @@ def styled() -> AbstractContextManager[None]:
         "ytick.color": INK,
         "ytick.labelsize": 8.5,
     }
-    return mpl.rc_context(settings)
+    with mpl.rc_context(settings):
+        yield
 
 
 def make_figure(height: float = HEIGHT, width: float = WIDTH) -> Figure:
@@ -159,7 +160,7 @@ def legend_right(axes: Axes, title: str | None = None, source: Axes | None = Non
 
 def title(axes: Axes, text: str) -> None:
     """Write what is seen above the plot, clear of the notes at its upper edge."""
-    axes.set_title(text, pad=16)
+    axes.set_title(text, loc="left", pad=16)
 
 
 def money(amount: float) -> str:

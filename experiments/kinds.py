@@ -5,9 +5,17 @@ A new kind is one module and one line here; a plug-in calls `register`.
 
 from __future__ import annotations
 
-from agents import arbitrageurs, noise_traders, oracle_keepers
+from agents import (
+    arbitrageurs,
+    borrowers,
+    informed_traders,
+    momentum_traders,
+    noise_traders,
+    oracle_keepers,
+    suppliers,
+)
 from sim import exchange, shocks
-from sim.amm import constant_product
+from sim.amm import concentrated_venue, constant_product
 from sim.errors import InputError
 from sim.lending import protocol as lending
 from sim.oracles import oracle
@@ -17,12 +25,17 @@ _MECHANISMS: list[Mechanism] = [
     exchange.MECHANISM,
     oracle.MECHANISM,
     constant_product.MECHANISM,
+    concentrated_venue.MECHANISM,
     lending.MECHANISM,
 ]
 _POPULATIONS: list[PopulationKind] = [
     noise_traders.KIND,
     arbitrageurs.KIND,
     oracle_keepers.KIND,
+    informed_traders.KIND,
+    momentum_traders.KIND,
+    suppliers.KIND,
+    borrowers.KIND,
 ]
 _SHOCKS: list[ShockKind] = [*shocks.KINDS]
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sim.kernel import I8, kernel, record_of, records
+from sim.kernel import I8, blank, kernel, record_of, records
 
 SHOCK_RANK, DELIVERY_RANK, ORACLE_RANK, ACCRUAL_RANK, BLOCK_RANK, SAMPLE_RANK, PYTHON_RANK = range(
     7
@@ -44,7 +44,7 @@ class Agenda(NamedTuple):
 
 def make_agenda(capacity: int) -> Agenda:
     """Return an empty agenda."""
-    return Agenda(np.zeros(capacity + 2, EVENT), np.zeros(2, np.int64))
+    return Agenda(blank(capacity + 2, EVENT), np.zeros(2, np.int64))
 
 
 @kernel

@@ -60,6 +60,11 @@ def records(dtype: np.dtype[Any]) -> Any:
     return Annotated[np.ndarray, Shape(dtype, 1)]
 
 
+def blank(n: int, dtype: np.dtype[Any]) -> np.ndarray:
+    """Return `n` zeroed records whose fields are attributes, in Python as in compiled code."""
+    return np.zeros(n, np.dtype((np.record, dtype)))
+
+
 # --- cache ---------------------------------------------------------------------------------------
 
 

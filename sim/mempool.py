@@ -12,7 +12,7 @@ import numpy as np
 
 from sim.chain import CHAIN
 from sim.draws import philox
-from sim.kernel import I8, I8x2, invoke, kernel, records, row_address
+from sim.kernel import I8, I8x2, blank, invoke, kernel, records, row_address
 from sim.orders import ORDER
 
 # Entries of Outbox.counter.
@@ -34,7 +34,7 @@ def make_outbox(chains: np.ndarray, capacity: int, seed: int) -> Outbox:
     counter = np.zeros(8, np.int64)
     counter[N_FREE], counter[NEXT_ORDER], counter[NEXT_FILL], counter[SEED] = capacity, 1, 1, seed
     return Outbox(
-        orders=np.zeros(capacity + 1, ORDER),
+        orders=blank(capacity + 1, ORDER),
         free=np.arange(capacity, dtype=np.int64),
         counter=counter,
         heap=np.zeros((len(chains), capacity), np.int64),

@@ -149,6 +149,10 @@ def best_cycle_amount(venues, venue, side, row, cap):  # type: ignore[no-untyped
     if not 0.0 < cap < math.inf:
         return 0.0, 0.0
     x, best, low, high = _bracket(venues, venue, side, row, cap)
+    if x == cap:
+        near = cap * (1.0 - _TOLERANCE)
+        if cycle_output(venues, venue, side, row, near) - near <= best:
+            return cap, best  # still rising at the cap
     second = third = x  # amounts of the second best profit, and of the one before it
     second_best = third_best = best
     step = before = 0.0

@@ -90,6 +90,7 @@ class Mechanism:
     claims: Callable[[World, Any], list[Claim]] = lambda world, state: []
     sample: Callable[[World, Any], dict[str, list[dict[str, Any]]]] = lambda world, state: {}
     sample_positions: Callable[[World, Any], dict[str, dict[str, Any]]] = lambda world, state: {}
+    grow: Callable[[Any], Any] = lambda own: None  # -> larger state when a table is nearly full
     check: Callable[[World, Any], None] = lambda world, state: None
     events: tuple[tuple[str, Handler], ...] = ()  # event kinds it handles
     shocks: tuple[ShockKind, ...] = ()

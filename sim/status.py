@@ -30,6 +30,7 @@ class Status(IntEnum):
     FULL = 19  # no room in a table; nothing was changed
     LEG_FAILED = 20  # another leg of the same order would fail
     BAD_AMOUNT = 21  # negative, infinite or not a number
+    DUST = 22  # would leave a debt or collateral too small to be liquidated
     FAULT = -1  # a Python turn raised; the engine stops and raises it again
 
 

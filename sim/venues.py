@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sim.kernel import F8, I8, invoke, kernel, records, row_address
+from sim.kernel import F8, I8, blank, invoke, kernel, records, row_address
 from sim.ledger import balance_of
 from sim.mempool import claim
 from sim.orders import QUOTE, SWAP
@@ -53,7 +53,7 @@ def make_venues(n: int, gas: list[int]) -> Venues:
     for name in Venues._fields[:-2]:
         is_float = name in {"price", "fee", "cumulative", "volume", "fees", "lvr"}
         columns.append(np.zeros(n, np.float64 if is_float else np.int64))
-    return Venues(*columns, np.array(gas, np.int64), np.zeros(4, QUOTE))
+    return Venues(*columns, np.array(gas, np.int64), blank(4, QUOTE))
 
 
 @kernel

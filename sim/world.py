@@ -29,7 +29,7 @@ from sim.engine import (
 )
 from sim.errors import EngineError, InputError
 from sim.fee_market import FeeMarket
-from sim.kernel import bind, handler, kernel, shapes_of, view_of
+from sim.kernel import bind, blank, kernel, shapes_of, view_of
 from sim.ledger import Ledger, check_conservation, holdings, make_ledger, mint, slot
 from sim.mempool import N_BLOCKS, N_FILLS, Outbox, make_outbox, post
 from sim.orders import ORDER
@@ -168,6 +168,8 @@ class World:
         self.states: dict[str, Any] = {}
         self.shared: dict[type, Any] = {}
         self._turns: list[PythonTurn] = []
+        self._is_on: list[int] = []
+        self._is_compiled_code_running = False
         self._calls: list[Callable[[], None]] = []
         self._mechanisms = list(dict.fromkeys(venue.mechanism for venue in plan.venues))
         self._number_tokens()
@@ -276,9 +278,9 @@ class World:
         self.venues = make_venues(len(plan.venues), [verb.gas for verb in self._verbs])
         self.box = make_outbox(self._make_chains(), plan.mempool_capacity, plan.seed)
         self.agenda = make_agenda(65_536)
-        self._fills = np.zeros(plan.fill_capacity, ORDER)
-        self._blocks = np.zeros(16_384, BLOCK)
-        self._clock = np.zeros(1, CLOCK)
+        self._fills = blank(plan.fill_capacity, ORDER)
+        self._blocks = blank(16_384, BLOCK)
+        self._clock = blank(1, CLOCK)
         self.shared = {
             Outbox: self.box,
             Agenda: self.agenda,
@@ -288,7 +290,7 @@ class World:
         }
 
     def _make_chains(self) -> np.ndarray:
-        chains = np.zeros(len(self.plan.chains), CHAIN)
+        chains = blank(len(self.plan.chains), CHAIN)
         for record, chain in zip(chains, self.plan.chains, strict=True):
             record["interval"] = ticks(chain.interval_seconds)
             record["is_random"] = chain.is_random
@@ -411,6 +413,8 @@ class World:
 
     def rebind(self) -> None:
         """Make all bindings and the engine's tables anew: after a build, a copy or any growth."""
+        if self._is_compiled_code_running:
+            raise EngineError("a world cannot be rebound from inside a turn; schedule an event")
         self._bindings: list[np.ndarray] = []
         self._keep: list[Any] = []
         execute, quotes, verb_binding = [], [], []
@@ -445,7 +449,7 @@ class World:
                     [r[0] for r in reacts],
                     [r[1] for r in reacts],
                     [r[2] for r in reacts],
-                    [1] * len(reacts),
+                    self._is_on + [1] * (len(reacts) - len(self._is_on)),
                     on_event,
                     event_binding,
                 )
@@ -482,6 +486,7 @@ class World:
                 + ", ".join(dict.fromkeys(reaction[0] for reaction in self._reactions))
             )
         self.tables.react_is_on[rows] = int(is_on)
+        self._is_on = self.tables.react_is_on.tolist()
 
     # --- running ---------------------------------------------------------------------------------
 
@@ -535,7 +540,11 @@ class World:
                 f"{seconds(self.horizon):g} s; raise its horizon"
             )
         while True:
-            why = advance(until, _BUDGET, self._binding)
+            self._is_compiled_code_running = True
+            try:
+                why = advance(until, _BUDGET, self._binding)
+            finally:
+                self._is_compiled_code_running = False
             if why == FLUSH:
                 self.flush()
             elif why == CALL_PYTHON:
@@ -543,9 +552,25 @@ class World:
             elif why == FAULTED:
                 self._raise_fault()
             elif why == DONE:
+                self._grow()
                 update_prices(self.prices, until)
                 return
+            self._grow()
             self.on_pause()
+
+    def _grow(self) -> None:
+        """Give full tables more room; between blocks, since compiled code holds their addresses."""
+        has_grown = False
+        for mechanism in self._mechanisms:
+            larger = mechanism.grow(self.states[mechanism.kind])
+            if larger is not None:
+                self.replace_state(mechanism.kind, larger)
+                has_grown = True
+        if has_grown:
+            self._reactions = self._list_reactions() + [
+                reaction for reaction in self._reactions if reaction[0] == "python"
+            ]
+            self.rebind()
 
     def _raise_fault(self) -> None:
         for turn in self._turns:

@@ -73,7 +73,7 @@ def _drawn(tables: Mapping[str, pd.DataFrame], setting: Setting) -> Iterator[tup
     pools, fills, liquidations, positions, markets, chains, bridges = (
         tables[name] for name in _READ
     )
-    if len(chains):
+    if (chains[["base_fee", "pending"]] > 0.0).any(axis=None):
         yield "block_space", plot_block_space(chains, setting)
     if len(bridges):
         yield "bridges", plot_bridges(bridges, setting)

@@ -15,6 +15,7 @@ from analysis.style import (
     looks,
     make_figure,
     plain_axis,
+    styled,
     time_axes,
     title,
 )
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 _BINS = 480  # more intervals than this are narrower than a line
 
 
+@styled()
 def plot_block_space(
     chains: pd.DataFrame,
     setting: Setting = Setting(),  # noqa: B008 - immutable
@@ -89,7 +91,7 @@ def _scale(axes: Axes, fees: pd.Series[float]) -> None:
 
 
 def _headline(chains: pd.DataFrame) -> str:
-    top = chains.loc[chains["base_fee"].idxmax()]
+    top = chains.iloc[int(chains["base_fee"].argmax())]
     peak = top["base_fee"] / GWEI
     median = chains["base_fee"][chains["chain"] == top["chain"]].median()
     waiting = int(chains["pending"].max())

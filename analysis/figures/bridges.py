@@ -8,7 +8,7 @@ import numpy as np
 
 from analysis.series import since, wide
 from analysis.setting import Setting
-from analysis.style import INK, hours, legend_right, looks, make_figure, time_axes, title
+from analysis.style import INK, hours, legend_right, looks, make_figure, styled, time_axes, title
 from sim.units import HOUR
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ _PANELS = (
 )
 
 
+@styled()
 def plot_bridges(
     bridges: pd.DataFrame,
     setting: Setting = Setting(),  # noqa: B008 - immutable
@@ -69,7 +70,7 @@ def plot_bridges(
 
 def _headline(bridges: pd.DataFrame) -> str:
     backing, off = bridges["backing_ratio"].min(), bridges["depeg"]
-    worst = bridges.loc[off.abs().idxmax()]
+    worst = bridges.iloc[int(off.abs().argmax())]
     backed = (
         "Bridges stayed fully backed"
         if backing > 0.9999

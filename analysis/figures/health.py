@@ -16,6 +16,7 @@ from analysis.style import (
     legend_right,
     make_figure,
     plain_axis,
+    styled,
     time_axes,
     title,
 )
@@ -54,6 +55,7 @@ def health_quantiles(positions: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index", columns=list(SHARES), dtype=float)
 
 
+@styled()
 def plot_health(
     positions: pd.DataFrame,
     setting: Setting = Setting(),  # noqa: B008 - immutable
@@ -110,7 +112,7 @@ def _headline(positions: pd.DataFrame) -> str:
     weakest = health_quantiles(positions)[SHARES[0]]
     return (
         f"The weakest 5 % of debt fell from a health factor of {weakest.iloc[0]:.2f} "
-        f"to {weakest.min():.2f} at {weakest.idxmin() / HOUR:.0f} h"
+        f"to {weakest.min():.2f} at {float(weakest.index[int(weakest.argmin())]) / HOUR:.0f} h"
         if weakest.min() < 0.99 * weakest.iloc[0]
         else f"The weakest 5 % of debt stayed at a health factor of {weakest.min():.2f} or more"
     )

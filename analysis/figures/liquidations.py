@@ -18,18 +18,21 @@ from analysis.style import (
     make_figure,
     money,
     money_axis,
+    styled,
     time_axes,
     title,
 )
 from sim.units import HOUR
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
 _BINS = 96
 
 
+@styled()
 def plot_liquidations(
     liquidations: pd.DataFrame,
     positions: pd.DataFrame,
@@ -60,7 +63,7 @@ def plot_liquidations(
         _plot_bars(panels[0], liquidations, edges, {name: look[name].color for name in look})
     panels[0].set_ylabel(f"debt liquidated\n(USD per {60 * edges[1]:.0f} min)")
     for chain in bad:
-        one = look[chain]
+        one = look[str(chain)]
         panels[1].plot(
             hours(bad.index), bad[chain], color=one.color, ls=one.dashes, marker=one.marker,
             ms=3.0, lw=1.5, drawstyle="steps-post", label=chain,
@@ -82,7 +85,7 @@ def _by_chain(by_venue: pd.DataFrame, markets: pd.DataFrame) -> pd.DataFrame:
 
 
 def _plot_bars(
-    axes: object, liquidations: pd.DataFrame, edges: NDArray[np.float64], colors: dict[str, str]
+    axes: Axes, liquidations: pd.DataFrame, edges: NDArray[np.float64], colors: dict[str, str]
 ) -> None:
     shown = pd.DataFrame(
         {
@@ -97,6 +100,7 @@ def _plot_bars(
         bins=list(edges), palette=[colors[chain] for chain in order], alpha=1.0, lw=0.3,
         edgecolor="white", legend=False, ax=axes,
     )  # fmt: skip
+    axes.set_xlabel("")  # the panel below has it
 
 
 def _headline(liquidations: pd.DataFrame, bad: pd.DataFrame) -> str:
@@ -107,6 +111,5 @@ def _headline(liquidations: pd.DataFrame, bad: pd.DataFrame) -> str:
         words = "No liquidation"
     if not total.size or total.max() <= 0.0:
         return f"{words}; no bad debt"
-    return (
-        f"{words}; bad debt peaked at {money(float(total.max()))} ({total.idxmax() / HOUR:.0f} h)"
-    )
+    hour = float(total.index[int(total.argmax())]) / HOUR
+    return f"{words}; bad debt peaked at {money(float(total.max()))} ({hour:.0f} h)"

@@ -16,6 +16,7 @@ from analysis.style import (
     legend_right,
     looks,
     make_figure,
+    styled,
     time_axes,
     title,
 )
@@ -35,6 +36,7 @@ _PARTS = (
 )
 
 
+@styled()
 def plot_liquidity(
     pools: pd.DataFrame,
     fills: pd.DataFrame,
@@ -99,30 +101,29 @@ def _plot_split(axes: Axes, paths: dict[str, pd.DataFrame]) -> None:
     """Draw four bars a pool with their numbers, since fees are small beside inventory."""
     rows = np.arange(len(paths))[::-1]
     ends = [path.iloc[-1] for path in paths.values()]
-    widest = max((abs(float(end[name])) for end in ends for name, *_ in _PARTS), default=0.0)
     for k, (name, sign, label, color) in enumerate(_PARTS):
         values = [sign * float(end[name]) + 0.0 for end in ends]
         at = rows + 0.3 - 0.2 * k
         axes.barh(at, values, height=0.18, color=color, label=label)
         for place, value in zip(at, values, strict=True):
             axes.annotate(
-                f"{round(value, 2) + 0.0:+.2f}", (value, place), xytext=(3 if value >= 0 else -3, 0),
-                textcoords="offset points", va="center", ha="left" if value >= 0 else "right",
-                fontsize=7.5,
+                f"{round(value, 2) + 0.0:+.2f}", (value, place), va="center", fontsize=7.5,
+                xytext=(3 if value >= 0 else -3, 0), textcoords="offset points",
+                ha="left" if value >= 0 else "right",
             )  # fmt: skip
     axes.axvline(0.0, color=FAINT, lw=1.0)
     axes.set_yticks(rows, list(paths))
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
     axes.set_ylabel("pool")
-    axes.set_xlim(*_limits([float(e[n]) * s for e in ends for n, s, *_ in _PARTS], widest))
+    axes.set_xlim(*_limits([sign * float(end[name]) for end in ends for name, sign, *_ in _PARTS]))
     axes.set_xlabel("result at the end (% of value at the start)")
     legend_right(axes)
 
 
-def _limits(values: list[float], widest: float) -> tuple[float, float]:
+def _limits(values: list[float]) -> tuple[float, float]:
     """Return limits with room for the numbers beside the bars."""
-    room = 0.12 * widest or 1.0
+    room = 0.12 * max(map(abs, values)) or 1.0
     return min([0.0, *values]) - room, max([0.0, *values]) + room
 
 

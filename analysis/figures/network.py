@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import networkx as nx
 import numpy as np
@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
 from analysis.liquidity import pool_fills
-from analysis.style import FAINT, INK, looks, make_figure, money, title
+from analysis.style import FAINT, INK, looks, make_figure, money, styled, title
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
+
+Graph: TypeAlias = "nx.MultiGraph[Any]"
 
 _LARGEST = 2_600.0  # points², the most valuable token
 _WIDEST = 11.0  # points, the edge of the largest flow
@@ -31,7 +33,7 @@ def token_graph(
     bridges: pd.DataFrame,
     markets: pd.DataFrame,
     tokens: Mapping[str, tuple[str, ...]],
-) -> nx.MultiGraph[str]:
+) -> Graph:
     """Return the graph of tokens with what was locked at the end and what flowed.
 
     Parameters
@@ -44,14 +46,16 @@ def token_graph(
     nodes `chain/symbol` with `value` (USD in pools, and cash of lending markets); edges, keyed by
     venue, with `flow` (USD paid in) and `kind`, pool or bridge
     """
-    graph: nx.MultiGraph[str] = nx.MultiGraph()
+    graph: Graph = nx.MultiGraph()
     last = pools.groupby(pools["venue"].astype(str)).last()
     pairs = _pairs(fills) | {name: pair for name, pair in tokens.items() if len(pair) == 2}
     flow = _flows(pools, fills, bridges)
     crossing = set(bridges["venue"].astype(str))
     for venue in sorted({*last.index, *crossing} & set(pairs)):
         kind = "bridge" if venue in crossing else "pool"
-        graph.add_edge(*pairs[venue], key=venue, flow=flow.get(venue, 0.0), kind=kind)
+        graph.add_edge(
+            pairs[venue][0], pairs[venue][1], venue, flow=flow.get(venue, 0.0), kind=kind
+        )
     for token in graph.nodes:
         graph.nodes[token]["value"] = 0.0
     for venue, pool in last.iterrows():
@@ -71,9 +75,9 @@ def _pairs(fills: pd.DataFrame) -> dict[str, tuple[str, ...]]:
     done = fills[(fills["status"] == "OK") & (fills["amount_out"] > 0.0)]
     first = done.drop_duplicates("venue")
     return {
-        str(row.venue): tuple(sorted((str(row.token_in), str(row.token_out))))
-        for row in first.itertuples()
-        if row.token_in and row.token_out and row.token_in != row.token_out
+        venue: tuple(sorted((token_in, token_out)))
+        for venue, token_in, token_out in first[["venue", "token_in", "token_out"]].to_numpy()
+        if token_in and token_out and token_in != token_out
     }
 
 
@@ -93,8 +97,9 @@ def _split(pool: pd.Series[float]) -> tuple[float, float]:
     return float(pool["value_usd"] * share), float(pool["value_usd"] * (1.0 - share))
 
 
+@styled()
 def plot_network(
-    graph: nx.MultiGraph[str],
+    graph: Graph,
     figure: Figure | None = None,
 ) -> Axes:
     """Plot the token graph: each chain a ring of its tokens, chains side by side.
@@ -118,7 +123,8 @@ def plot_network(
     )  # fmt: skip
     for token in graph:
         axes.annotate(
-            f"{token.partition('/')[2]}\n{money(graph.nodes[token]['value'])}", place[token],
+            f"{token.partition('/')[2]}\n{money(graph.nodes[token]['value'])}",
+            (place[token][0], place[token][1]),
             ha="center", va="center", fontsize=8.5, fontweight="bold", zorder=6,
             path_effects=[withStroke(linewidth=2.5, foreground="white", alpha=0.75)],
         )  # fmt: skip
@@ -128,11 +134,13 @@ def plot_network(
     return axes
 
 
-def _layout(graph: nx.MultiGraph[str], chains: list[str]) -> dict[str, NDArray[np.float64]]:
+def _layout(graph: Graph, chains: list[str]) -> dict[str, NDArray[np.float64]]:
     place: dict[str, NDArray[np.float64]] = {}
     for k, chain in enumerate(chains):
         tokens = sorted(token for token in graph if token.partition("/")[0] == chain)
-        ring = nx.circular_layout(tokens, scale=1.0 if len(tokens) > 1 else 0.0)
+        ring: Any = nx.circular_layout(
+            nx.empty_graph(tokens), scale=1.0 if len(tokens) > 1 else 0.0
+        )
         turn = np.pi / 2 if len(tokens) > 2 else 0.0
         spin = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
         for token, point in ring.items():
@@ -142,14 +150,16 @@ def _layout(graph: nx.MultiGraph[str], chains: list[str]) -> dict[str, NDArray[n
 
 def _draw_edges(
     axes: Axes,
-    graph: nx.MultiGraph[str],
+    graph: Graph,
     place: dict[str, NDArray[np.float64]],
     sizes: NDArray[np.float64],
 ) -> None:
-    flows = {key: flow for *_, key, flow in graph.edges(keys=True, data="flow")}
+    edges: Any = graph.edges(keys=True, data=True)
+    flows = {venue: data["flow"] for _, _, venue, data in edges}
     largest = max(flows.values(), default=0.0) or 1.0
     parallel: dict[tuple[str, ...], int] = {}
-    for source, target, venue, kind in graph.edges(keys=True, data="kind"):
+    for source, target, venue, data in edges:
+        kind = data["kind"]
         pair = tuple(sorted((source, target)))
         number = parallel[pair] = parallel.get(pair, -1) + 1
         bend = (0.0, 0.25, -0.25, 0.45, -0.45)[number % 5] + (0.28 if kind == "bridge" else 0.0)
@@ -175,18 +185,19 @@ def _label_edge(
     along = end - start
     middle = (start + end) / 2 + 0.5 * bend * np.array([along[1], -along[0]])
     axes.annotate(
-        words, middle, ha="center", va="center", fontsize=7.5, color=INK, zorder=5,
+        words, (middle[0], middle[1]), ha="center", va="center", fontsize=7.5, color=INK, zorder=5,
         bbox={"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none", "alpha": 0.85},
     )  # fmt: skip
 
 
-def _finish(axes: Axes, graph: nx.MultiGraph[str], place: dict[str, NDArray[np.float64]]) -> None:
+def _finish(axes: Axes, graph: Graph, place: dict[str, NDArray[np.float64]]) -> None:
     points = np.array(list(place.values()))
     low, high = points.min(axis=0), points.max(axis=0)
     axes.set_xlim(low[0] - 0.75, high[0] + 0.75)
     axes.set_ylim(low[1] - (0.75 if len(graph) > 2 else 0.4), high[1] + 0.4)
     axes.set_axis_off()
-    kinds = {kind for *_, kind in graph.edges(data="kind")}
+    edges: Any = list(graph.edges(data=True))
+    kinds = {data["kind"] for _, _, data in edges}
     handles, labels = axes.get_legend_handles_labels()
     if "pool" in kinds:
         handles.append(Line2D([], [], color=FAINT, lw=4))
@@ -198,6 +209,6 @@ def _finish(axes: Axes, graph: nx.MultiGraph[str], place: dict[str, NDArray[np.f
         handles, labels, title="token (area: value locked, USD), by chain", ncols=2,
         loc="upper left", bbox_to_anchor=(0.0, 0.0), alignment="left", handlelength=3.2,
     )  # fmt: skip
-    value = sum(value for _, value in graph.nodes(data="value"))
-    flow = sum(flow for *_, flow in graph.edges(data="flow"))
+    value = sum(graph.nodes[token]["value"] for token in graph)
+    flow = sum(data["flow"] for _, _, data in edges)
     title(axes, f"{money(value)} locked in {len(graph)} tokens; {money(flow)} flowed between them")

@@ -17,6 +17,7 @@ from analysis.style import (
     looks,
     make_figure,
     plain_axis,
+    styled,
     time_axes,
     title,
 )
@@ -35,6 +36,7 @@ _PANELS = 3  # price scales drawn
 _MOST = 6  # pools drawn: as many as there are looks
 
 
+@styled()
 def plot_prices(
     pools: pd.DataFrame,
     liquidations: pd.DataFrame,
@@ -164,8 +166,8 @@ def _headline(errors: pd.DataFrame) -> str:
     size = errors.abs().to_numpy(float)
     if not size.size or np.isnan(size).all():
         return "Pool prices and the reference price"
-    worst = np.unravel_index(np.nanargmax(size), size.shape)
-    hour = float(errors.index[worst[0]]) / HOUR
-    gap = 100.0 * float(np.expm1(size[worst]))
-    venue = errors.columns[worst[1]]
+    row, column = divmod(int(np.nanargmax(size)), size.shape[1])
+    hour = float(errors.index[row]) / HOUR
+    gap = 100.0 * float(np.expm1(size[row, column]))
+    venue = errors.columns[column]
     return f"Pool prices follow the reference; widest gap {gap:.2g} % ({venue}, {hour:.1f} h)"

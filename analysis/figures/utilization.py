@@ -15,6 +15,7 @@ from analysis.style import (
     legend_right,
     looks,
     make_figure,
+    styled,
     time_axes,
     title,
 )
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 _MOST = 6  # reserves drawn: as many as there are looks
 
 
+@styled()
 def plot_utilization(
     markets: pd.DataFrame,
     setting: Setting = Setting(),  # noqa: B008 - immutable
@@ -77,6 +79,6 @@ def _headline(markets: pd.DataFrame) -> str:
     if full.max() > 0.0:
         hours_full = f"(≥ {100 * FULL:.1f} %) for {full.max():.1f} h"
         return f"The reserve {full.idxmax()} was lent out fully {hours_full}"
-    top = markets.loc[markets["utilization"].idxmax()]
+    top = markets.iloc[int(markets["utilization"].argmax())]
     most = f"{top['reserve']}, {100 * top['utilization']:.0f} %"
     return f"No reserve was lent out fully; highest: {most}"

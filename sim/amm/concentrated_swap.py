@@ -111,7 +111,7 @@ def drive_price(price, target, liquidity, amount, zero_for_one, exact_in, quantu
     in_token0 = exact_in == zero_for_one
     if in_token0:
         moved = amount * price if exact_in else -amount * price
-        after = liquidity * price / (liquidity + moved)
+        after = price * (liquidity / (liquidity + moved))  # nothing in: not an ulp moves
     else:
         moved = amount / liquidity
         after = price + (moved if exact_in else -moved)
@@ -160,14 +160,15 @@ def swap_step(pool, price, target, liquidity, budget, exact_in, zero_for_one, qu
         fee = fee_on(pool, amount_in, quantum)
         return True, target, amount_in, amount_out, fee
     after, other = drive_price(price, target, liquidity, net, zero_for_one, exact_in, quantum)
+    amount_in, amount_out = (net, other) if exact_in else (other, net)
     if quantum != 0.0 and upper < COARSE_SQRT_PRICE:  # differences are exact there; rounding shows
         lower, upper = (after, price) if zero_for_one else (price, after)
         amount0, amount1 = amounts_between(liquidity, lower, upper)
-        other = amount1 if exact_in == zero_for_one else amount0
-    if exact_in:
-        return False, after, net, round_down(other, quantum), budget - net
-    amount_in = round_up(other, quantum)
-    return False, after, amount_in, net, fee_on(pool, amount_in, quantum)
+        amount_in = amount0 if zero_for_one else amount1
+        amount_out = min(amount1 if zero_for_one else amount0, amount_out)
+    amount_in, amount_out = round_up(amount_in, quantum), round_down(amount_out, quantum)
+    fee = budget - amount_in if exact_in else fee_on(pool, amount_in, quantum)
+    return False, after, amount_in, amount_out, fee
 
 
 @kernel

@@ -4,8 +4,8 @@ Uniswap v3 white paper, section 6.1. The contract keeps square-root prices as mu
 rounds those of ticks up. A float64 is finer than that grid only below 2^-43 (tick -596,000), where
 the rounding is done here too: the price of the lowest tick is the contract's, 4295128739 / 2^96.
 
-Powers come from two tables (1.0001^512 and 1.0001^0.5 steps), so that one product gives them to
-3e-16 and no bit depends on the mathematical library of the machine.
+Powers come from two tables of pairs (1.0001^512 and 1.0001^0.5 steps): one product of pairs gives
+the float nearest to the contract's price, and no bit depends on the machine's mathematical library.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import math
 
 import numpy as np
 
+from sim.amm.double_double import multiply_pairs
 from sim.kernel import kernel
 
 MIN_TICK = -887272
@@ -28,13 +29,14 @@ _N_HIGH = (MAX_TICK >> _BITS) - _FIRST_HIGH + 1
 
 
 def _powers(base: decimal.Decimal, first: int, n: int) -> np.ndarray:
-    """Return base^first … base^(first + n - 1), each rounded once."""
+    """Return base^first … base^(first + n - 1) as pairs, float64, (n, 2)."""
     value = base**first
-    powers = []
-    for _ in range(n):
-        powers.append(float(value))
+    powers = np.zeros((n, 2))
+    for i in range(n):
+        high = float(value)
+        powers[i] = high, float(value - decimal.Decimal(high))
         value *= base
-    return np.array(powers)
+    return powers
 
 
 with decimal.localcontext() as context:
@@ -55,9 +57,10 @@ def sqrt_price_at_tick(tick):  # type: ignore[no-untyped-def]
 
     Returns
     -------
-    float64, sqrt(token1 per token0), never below the true power on the contract's grid
+    float64, sqrt(token1 per token0)
     """
-    value = _HIGH[(tick >> _BITS) - _FIRST_HIGH] * _LOW[tick & (_LOW_TICKS - 1)]
+    coarse, fine = (tick >> _BITS) - _FIRST_HIGH, tick & (_LOW_TICKS - 1)
+    value, _ = multiply_pairs(_HIGH[coarse, 0], _HIGH[coarse, 1], _LOW[fine, 0], _LOW[fine, 1])
     return math.ceil(value * Q96) / Q96 if value < COARSE_SQRT_PRICE else value
 
 
@@ -98,6 +101,6 @@ def max_liquidity_per_tick(tick_spacing: int) -> float:
 
 COARSE_SQRT_PRICE = 2.0**-43  # below it a float64 is finer than the grid of 2^-96
 MIN_SQRT_PRICE = 4295128739 / Q96
-MAX_SQRT_PRICE = float(_HIGH[-1] * _LOW[MAX_TICK & (_LOW_TICKS - 1)])
+MAX_SQRT_PRICE = 1461446703485210103287273052203988822378723970342 / 2**96
 LOWEST_LIMIT = 4295128740 / Q96  # the extreme ticks are never reached
 HIGHEST_LIMIT = math.nextafter(MAX_SQRT_PRICE, 0.0)

@@ -332,7 +332,9 @@ def make(world: World, sites: Sequence[VenueSite]) -> LockAndMintState:
         escrow=np.zeros(n),
         fees=np.zeros(n),
         fee=np.array([c.fee_bps * 1e-4 for c in configs]),
-        cap=np.array([[math.inf if x is None else x for x in pair] for pair in caps]).reshape(-1, 2),
+        cap=np.array([[math.inf if x is None else x for x in pair] for pair in caps]).reshape(
+            -1, 2
+        ),
         delay=np.array(delays, np.int64).reshape(-1, 2),
         forged=np.zeros((n, 2)),
         **make_table(event_number(world, DELIVER), n),

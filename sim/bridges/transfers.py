@@ -14,7 +14,7 @@ import numpy as np
 
 from sim.agenda import DELIVERY_RANK, schedule
 from sim.errors import InvariantError
-from sim.kernel import kernel
+from sim.kernel import blank, kernel
 from sim.ledger import slot
 from sim.registry import Claim, VenueSite
 from sim.status import Status
@@ -162,7 +162,7 @@ def make_table(event: int, n: int) -> dict[str, Any]:
         "queued": np.zeros((n, 2)),
         "first": np.full((n, 2), NOBODY, np.int64),
         "last": np.full((n, 2), NOBODY, np.int64),
-        "transfers": np.zeros(CAPACITY, TRANSFER),
+        "transfers": blank(CAPACITY, TRANSFER),
         "free": np.arange(CAPACITY, dtype=np.int64)[::-1].copy(),
         "counter": np.array([CAPACITY, event, 0], np.int64),
     }

@@ -39,7 +39,7 @@ NO_CASH = int(Status.NO_CASH)
 NOT_LIQUIDATABLE = int(Status.NOT_LIQUIDATABLE)
 NOT_COLLATERAL = int(Status.NOT_COLLATERAL)
 NOT_ALLOWED = int(Status.NOT_ALLOWED)
-BAD_AMOUNT = int(Status.BAD_AMOUNT)
+DUST = int(Status.DUST)
 
 TOTAL_DEBT = int(CloseBase.TOTAL_DEBT)
 UNDERLYING = -1  # the `receiver` that takes tokens instead of a claim
@@ -154,7 +154,7 @@ def quote_liquidate(  # type: ignore[no-untyped-def]
     claim_left = (claim - taken) * pledged.price
     is_partial = repaid < debt and taken < claim
     if is_partial and min(left, claim_left) < state.markets[owed.market].dust_value:
-        return BAD_AMOUNT, nothing, nothing, nothing, nothing
+        return DUST, nothing, nothing, nothing, nothing
     if repaid > available:
         return INSUFFICIENT_FUNDS, nothing, nothing, nothing, nothing
     if receiver == UNDERLYING and taken - fee > pledged.cash:
@@ -240,7 +240,7 @@ def liquidate(  # type: ignore[no-untyped-def]
 
     Returns
     -------
-    status : OK, ZERO_AMOUNT, BAD_AMOUNT (also: would leave less than `dust_value`), NO_POSITION,
+    status : OK, ZERO_AMOUNT, BAD_AMOUNT, DUST (would leave less than `dust_value`), NO_POSITION,
         HALTED, NOT_LIQUIDATABLE, NOT_COLLATERAL, INSUFFICIENT_FUNDS, NO_CASH (the market cannot pay
         tokens; a claim it can), NOT_ALLOWED, NO_SLOT
     repaid : tokens of debt, from the liquidator to the market

@@ -18,6 +18,7 @@ import numpy as np
 from pydantic import Field
 
 from sim.chain import clock_at
+from sim.engine import GENESIS, OUTSIDE
 from sim.errors import InputError, InvariantError
 from sim.feeds import Feeds, read_feed
 from sim.kernel import F8, I8, handler, kernel, view_of
@@ -499,7 +500,11 @@ def enter(
     asset = state.reserves[reserve]
     group, account = int(desk.group[0]), int(desk.account[asset["market"]])
     total = float(np.sum(amounts))
-    world.endow(group, account, int(asset["token"]), -total if are_debts else total)
+    token = int(asset["token"])
+    if are_debts:
+        transfer(world.ledger, group, account, OUTSIDE, GENESIS, token, total)
+    else:
+        world.endow(group, account, token, total)
 
 
 def reserve_of(world: World, venue: int, symbol: str) -> int:

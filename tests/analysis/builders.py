@@ -1,5 +1,6 @@
 """Record frames of runs that never were: a crash on two chains, and a quiet pool."""
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,7 @@ def quiet_manifest() -> dict[str, Any]:
     }
 
 
+@cache
 def quiet_run(seed: int = 1) -> dict[str, pd.DataFrame]:
     """Return the record tables of seven days without an event."""
     random = np.random.default_rng(seed)
@@ -179,6 +181,7 @@ def crash_manifest() -> dict[str, Any]:
     }  # fmt: skip
 
 
+@cache
 def crash_run(seed: int = 7) -> dict[str, pd.DataFrame]:
     """Return the record tables of 48 hours with two crashes, liquidations and a depeg."""
     random = np.random.default_rng(seed)

@@ -11,7 +11,7 @@ Q128 = 1 << 128
 MIN_TICK, MAX_TICK = -887272, 887272
 
 
-class Refused(Exception):
+class RefusalError(Exception):
     pass
 
 
@@ -99,18 +99,18 @@ class IntegerPool:
     def change(self, key, delta):
         _, lower, upper = key
         if not (lower < upper and lower >= MIN_TICK and upper <= MAX_TICK):
-            raise Refused("range")
+            raise RefusalError("range")
         if delta > 0 and (lower % self.spacing or upper % self.spacing):
-            raise Refused("spacing")
+            raise RefusalError("spacing")
         held = self.positions.get(key, [0, 0, 0, 0, 0])
         if delta == 0 and held[0] == 0:
-            raise Refused("NP")
+            raise RefusalError("NP")
         if held[0] + delta < 0:
-            raise Refused("LS")
+            raise RefusalError("LS")
         for bound in (lower, upper):
             gross = self.ticks[bound][0] if bound in self.ticks else 0
             if gross + delta > self.max_liquidity:
-                raise Refused("LO")
+                raise RefusalError("LO")
         for bound, sign in ((lower, 1), (upper, -1)):
             if delta and bound not in self.ticks:
                 outside = self.growth if bound <= self.tick else [0, 0]
@@ -141,7 +141,7 @@ class IntegerPool:
 
     def mint(self, owner, lower, upper, liquidity):
         if liquidity <= 0:
-            raise Refused("zero")
+            raise RefusalError("zero")
         return self.change((owner, lower, upper), liquidity)
 
     def burn(self, owner, lower, upper, liquidity):
@@ -194,10 +194,10 @@ class IntegerPool:
         if limit is None:
             limit = MIN_SQRT + 1 if zero_for_one else MAX_SQRT - 1
         if amount == 0:
-            raise Refused("AS")
+            raise RefusalError("AS")
         ok = MIN_SQRT < limit < self.price if zero_for_one else self.price < limit < MAX_SQRT
         if not ok:
-            raise Refused("SPL")
+            raise RefusalError("SPL")
         side = 0 if zero_for_one else 1
         remaining, other = amount, 0
         while remaining and self.price != limit:

@@ -27,9 +27,7 @@ def _fund(world, site, state):
     for chain, symbol in (("home", "ETH"), ("other", "ETH")):
         world.endow_column(site.group, world.token(chain, symbol), TOKENS_EACH)
     if site.config.wrapped_each:
-        world.endow_column(
-            site.group, world.token("other", "bETH"), site.config.wrapped_each
-        )
+        world.endow_column(site.group, world.token("other", "bETH"), site.config.wrapped_each)
 
 
 HOLDERS = PopulationKind(

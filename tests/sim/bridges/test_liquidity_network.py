@@ -28,9 +28,7 @@ def test_fees_agree_with_the_published_vectors(before, after, yearly, weekly):
     assert weekly_rate(rate) == pytest.approx(weekly, rel=1e-8)  # printed to 1e-11
 
 
-@given(
-    before=st.floats(0.0, 1.0), step=st.floats(0.0, 1.0), kink=st.floats(0.05, 0.95)
-)
+@given(before=st.floats(0.0, 1.0), step=st.floats(0.0, 1.0), kink=st.floats(0.05, 0.95))
 def test_the_average_rate_is_the_exact_mean_of_the_kinked_rate(before, step, kink):
     after = min(before + step, 1.0)
     a, b, k = Fraction(before), Fraction(after), Fraction(kink)
@@ -48,7 +46,9 @@ def test_the_average_rate_is_the_exact_mean_of_the_kinked_rate(before, step, kin
 
 
 def test_a_send_is_paid_from_inventory_and_settles_later(network_world):
-    w = network_world(fill_seconds=30.0, settle_seconds=600.0, base_fee_bps=10.0, slope1=0.0, slope2=0.0)
+    w = network_world(
+        fill_seconds=30.0, settle_seconds=600.0, base_fee_bps=10.0, slope1=0.0, slope2=0.0
+    )
     w.send(row=1, side=0, amount=100.0)
     assert w.run(12.0) == [Status.OK]
     assert w.state.inventory[0].tolist() == pytest.approx([1_000.0, 900.1])

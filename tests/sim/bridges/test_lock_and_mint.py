@@ -206,9 +206,7 @@ def test_sending_there_and_back_leaves_values_where_they_were(lock_world):
 
 OPERATIONS = st.lists(
     st.one_of(
-        st.tuples(
-            st.just("send"), st.integers(0, 4), st.integers(0, 1), st.floats(1e-6, 300.0)
-        ),
+        st.tuples(st.just("send"), st.integers(0, 4), st.integers(0, 1), st.floats(1e-6, 300.0)),
         st.tuples(st.just("mint_on_destination"), st.floats(1e-3, 100.0)),
         st.tuples(st.just("release_from_escrow"), st.floats(1e-3, 400.0)),
         st.tuples(st.just("pause_bridge")),

@@ -1,0 +1,203 @@
+"""What liquidators pay with: inventory, what orders under way will take, selling collateral.
+
+Those who leave through the reference market deposit what they seized; it is sold when the deposit
+has arrived. They sell what exceeds their first holdings into the token of which they lack most, and
+without such a lack into their home token. So inventory comes back, gas is refilled, and profit
+piles up in the home token.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from sim.kernel import I8, F8x2, I8x2, kernel, records
+from sim.ledger import balance_of
+from sim.lending.account import find_slot
+from sim.mempool import post
+from sim.orders import TRADE
+from sim.units import TICKS_PER_SECOND
+from sim.venues import draft, spendable
+
+N_PENDING = 32  # orders a liquidator may have under way, of each kind
+_LEAST_SALE = 100.0  # USD, what is less waits for more
+
+ASKED = np.dtype(
+    [
+        ("until", "i8"),  # tick until which the order may be pending
+        ("position", "i8"),
+        ("reserve", "i8"),  # of the debt
+        ("scaled", "f8"),  # the debt when it was posted, without interest
+        ("amount", "f8"),  # tokens it will pay; 0 for a flash loan
+    ],
+    align=True,
+)
+SALE = np.dtype(
+    [
+        ("until", "i8"),  # tick until which the tokens are under way
+        ("token_in", "i8"),
+        ("token_out", "i8"),
+        ("amount", "f8"),  # tokens sold
+        ("expected", "f8"),  # tokens bought
+    ],
+    align=True,
+)
+
+
+class LiquidationFunds(NamedTuple):
+    """Inventory of liquidators, and their orders under way."""
+
+    tokens: I8x2  # int64, (1, n_tokens), what they hold, in the order of their ledger columns
+    endowment: F8x2  # float64, (n, n_tokens), token units at the start
+    asked: records(ASKED)  # type: ignore[valid-type]  # (n * N_PENDING,), liquidations
+    sales: records(SALE)  # type: ignore[valid-type]  # (n * N_PENDING,), on the reference market
+    desk: I8  # int64, (5,): group, reference market venue or -1, ticks of a deposit, ticks of its
+    # auction, home token
+
+
+@kernel
+def scaled_debt(lending, position, reserve):  # type: ignore[no-untyped-def]
+    """Return a debt without interest: it changes when somebody repays or borrows."""
+    slot = find_slot(lending.debt_reserve, position, reserve)
+    return lending.debt_scaled[position, slot] if slot >= 0 else 0.0
+
+
+@kernel
+def is_pending(lending, entry, now):  # type: ignore[no-untyped-def]
+    """Return whether an order may still wait: not expired, and its debt is as it was."""
+    if entry.until < now:
+        return False
+    return scaled_debt(lending, entry.position, entry.reserve) == entry.scaled
+
+
+@kernel
+def has_asked(funds, lending, row, position, now):  # type: ignore[no-untyped-def]
+    """Return whether a liquidator has an order under way for a position."""
+    for k in range(row * N_PENDING, (row + 1) * N_PENDING):
+        if funds.asked[k].position == position and is_pending(lending, funds.asked[k], now):
+            return True
+    return False
+
+
+@kernel
+def free_entry(funds, lending, row, now):  # type: ignore[no-untyped-def]
+    """Return an entry of `asked` for a new order, -1 where too many are under way."""
+    for k in range(row * N_PENDING, (row + 1) * N_PENDING):
+        if not is_pending(lending, funds.asked[k], now):
+            return k
+    return -1
+
+
+@kernel
+def available(funds, box, ledger, lending, chain, row, reserve, gas, now):  # type: ignore[no-untyped-def]
+    """Return what a liquidator can pay of a debt's token beside its pending orders."""
+    token = lending.reserves[reserve].token
+    held = spendable(box, ledger, chain, funds.desk[0], row, token, gas)
+    for k in range(row * N_PENDING, (row + 1) * N_PENDING):
+        entry = funds.asked[k]
+        if (
+            entry.amount > 0.0
+            and lending.reserves[entry.reserve].token == token
+            and is_pending(lending, entry, now)
+        ):
+            held -= entry.amount
+    return max(held, 0.0)
+
+
+@kernel
+def excess_of(funds, ledger, row, column, now):  # type: ignore[no-untyped-def]
+    """Return (excess, lack) of a token against the first holding, sales under way counted."""
+    token = funds.tokens[0, column]
+    out = coming = 0.0
+    for k in range(row * N_PENDING, (row + 1) * N_PENDING):
+        if funds.sales[k].until >= now:
+            out += funds.sales[k].amount * (funds.sales[k].token_in == token)
+            coming += funds.sales[k].expected * (funds.sales[k].token_out == token)
+    spare = balance_of(ledger, funds.desk[0], row, token) - out - funds.endowment[row, column]
+    return max(spare, 0.0), max(-spare - coming, 0.0)
+
+
+@kernel
+def most_lacking(funds, ledger, prices, row, now):  # type: ignore[no-untyped-def]
+    """Return (token, USD) of which a liquidator lacks most; its home token where it lacks none."""
+    best, most = funds.desk[4], 0.0
+    for column in range(funds.tokens.shape[1]):
+        token = funds.tokens[0, column]
+        lack = excess_of(funds, ledger, row, column, now)[1] * prices.reference[token]
+        if lack > _LEAST_SALE and lack > most:
+            best, most = token, lack
+    return best, most
+
+
+@kernel
+def sell(funds, box, prices, venues, row, sale, token_in, token_out, amount, parent, now):  # type: ignore[no-untyped-def]
+    """Deposit tokens and sell them on the reference market when they have arrived."""
+    venue = funds.desk[1]
+    order = draft(box, venues, venue, TRADE, funds.desk[0], row, now)
+    order.token_in, order.token_out, order.amount = token_in, token_out, amount
+    order.arrival = now + funds.desk[2]
+    order.expires = order.arrival + 60 * TICKS_PER_SECOND
+    order.parent = parent
+    arrival = order.arrival
+    if post(box, order) >= 0:
+        sale.until = arrival + 2 * funds.desk[3]
+        sale.token_in, sale.token_out, sale.amount = token_in, token_out, amount
+        sale.expected = amount * prices.reference[token_in] / prices.reference[token_out]
+
+
+@kernel(inline=False)
+def restore(funds, box, ledger, prices, venues, row, parent, now):  # type: ignore[no-untyped-def]
+    """Sell what a liquidator has in excess for what it lacks."""
+    home = funds.desk[4]
+    for column in range(funds.tokens.shape[1]):
+        token_in = funds.tokens[0, column]
+        amount = excess_of(funds, ledger, row, column, now)[0]
+        if prices.asset[token_in] < 0 or amount * prices.reference[token_in] <= _LEAST_SALE:
+            continue
+        token_out, lack = most_lacking(funds, ledger, prices, row, now)
+        if token_in == home:  # profit stays; only a lack is bought
+            amount = min(amount, lack / prices.reference[home])
+        if token_out == token_in or amount <= 0.0:
+            continue
+        for k in range(row * N_PENDING, (row + 1) * N_PENDING):
+            if funds.sales[k].until < now:
+                sell(
+                    funds,
+                    box,
+                    prices,
+                    venues,
+                    row,
+                    funds.sales[k],
+                    token_in,
+                    token_out,
+                    amount,
+                    parent,
+                    now,
+                )
+                break
+
+
+def make_funds(
+    group: int, tokens: list[int], endowment: np.ndarray, exchange: int, terms: tuple[int, int, int]
+) -> LiquidationFunds:
+    """Return funds without orders under way.
+
+    Parameters
+    ----------
+    group : account group
+    tokens : what they can hold, in the order of their ledger columns
+    endowment : float64, (n, n_tokens), token units
+    exchange : venue of the reference market, -1: none
+    terms : ticks of a deposit, ticks between auctions of the reference market, home token
+    """
+    n = len(endowment)
+    asked, sales = np.zeros(n * N_PENDING, ASKED), np.zeros(n * N_PENDING, SALE)
+    asked["until"] = sales["until"] = -1
+    return LiquidationFunds(
+        tokens=np.array([tokens], np.int64),
+        endowment=np.ascontiguousarray(endowment, np.float64),
+        asked=asked,
+        sales=sales,
+        desk=np.array([group, exchange, *terms], np.int64),
+    )

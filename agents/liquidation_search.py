@@ -1,0 +1,158 @@
+"""Where liquidators look: the accounts of a lending market whose health factor is below one.
+
+A health factor moves when a price of the market moves, when interest accrues, and when somebody
+acts on the account. So the book is scanned only when a price differs from the last one seen, and
+once an hour for the interest; what others did shows when a candidate is looked at again. A
+candidate keeps the tick since which it has been unsafe, however often it is found again, and the
+fill that made it so.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from sim.feeds import POOL_TWAP
+from sim.kernel import F8, I8, kernel, records
+from sim.lending.account import account_values, claim_of, debt_of
+from sim.lending.liquidation import max_liquidation
+from sim.lending.reserve import counts_as_collateral
+from sim.orders import ACCRUAL, FILL, cause
+from sim.units import TICKS_PER_SECOND
+
+CANDIDATE = np.dtype(
+    [
+        ("position", "i8"),  # in the market
+        ("since", "i8"),  # tick at which it was first found unsafe
+        ("parent", "i8"),  # cause id: what made it so
+        ("debt", "i8"),  # reserve of its largest debt
+        ("collateral", "i8"),  # reserve of its largest collateral
+        ("looked", "i8"),  # number of the last look at it
+        ("most", "f8"),  # tokens of debt that one liquidation may repay; 0: repaired since
+    ],
+    align=True,
+)
+N_FOUND, MARKET, SCANNED, IS_FULL = range(4)  # CandidateList.number
+_RESCAN = 3_600 * TICKS_PER_SECOND  # interest moves health factors even when prices do not
+_CAPACITY = 16_384  # candidates kept; where there are more, the book is scanned before every block
+_FILL, _ACCRUAL = cause(FILL), cause(ACCRUAL)
+
+
+class CandidateList(NamedTuple):
+    """The accounts of one market that may be liquidated, in the order of their positions."""
+
+    found: records(CANDIDATE)  # type: ignore[valid-type]  # (capacity,), the first ones count
+    spare: records(CANDIDATE)  # type: ignore[valid-type]  # (capacity,), the next list
+    seen: F8  # float64, (n_reserves,), USD, prices at the last scan
+    number: I8  # int64, (4,): candidates, row of the market, tick of the last scan, list is full
+
+
+def make_candidates(market: int, n_reserves: int) -> CandidateList:
+    """Return an empty list for a market, which will be scanned at the first look.
+
+    Parameters
+    ----------
+    market : row of the market table
+    n_reserves : number of its assets
+    """
+    return CandidateList(
+        found=np.zeros(_CAPACITY, CANDIDATE),
+        spare=np.zeros(_CAPACITY, CANDIDATE),
+        seen=np.zeros(n_reserves),
+        number=np.array([0, market, -_RESCAN, 0], np.int64),
+    )
+
+
+@kernel
+def largest_debt(lending, position, now):  # type: ignore[no-untyped-def]
+    """Return the reserve in which a position owes most, by value; -1: it owes nothing."""
+    best, most = -1, 0.0
+    for slot in range(lending.debt_reserve.shape[1]):
+        reserve = lending.debt_reserve[position, slot]
+        if reserve >= 0:
+            value = debt_of(lending, position, reserve, now) * lending.reserves[reserve].price
+            if value > most:
+                best, most = reserve, value
+    return best
+
+
+@kernel
+def largest_collateral(lending, position, now):  # type: ignore[no-untyped-def]
+    """Return the reserve of a position's largest collateral, by value; -1: it has none."""
+    best, most = -1, 0.0
+    for slot in range(lending.collateral_reserve.shape[1]):
+        reserve = lending.collateral_reserve[position, slot]
+        if reserve >= 0 and counts_as_collateral(lending.reserves[reserve]):
+            value = claim_of(lending, position, reserve, now) * lending.reserves[reserve].price
+            if value > most:
+                best, most = reserve, value
+    return best
+
+
+@kernel(inline=False)
+def weigh(lending, candidate, now):  # type: ignore[no-untyped-def]
+    """Choose a candidate's debt and collateral, and what may be repaid; 0: it is safe, or empty."""
+    position = candidate.position
+    candidate.debt = largest_debt(lending, position, now)
+    candidate.collateral = largest_collateral(lending, position, now)
+    candidate.most = 0.0
+    if candidate.debt >= 0 and candidate.collateral >= 0:
+        candidate.most = max_liquidation(
+            lending, position, candidate.debt, candidate.collateral, now
+        )
+
+
+@kernel
+def cause_of(lending, venues, feeds, reserve, has_moved):  # type: ignore[no-untyped-def]
+    """Return what made accounts with this collateral unsafe: the last report, or interest."""
+    feed = lending.reserves[reserve].price_feed
+    venue = feeds.pool[feed] if feeds.kind[feed] == POOL_TWAP else feeds.venue[feed]
+    last = venues.last_fill[venue]
+    return _FILL + last if has_moved and last > 0 else _ACCRUAL
+
+
+@kernel(inline=False)
+def scan(watch, lending, venues, feeds, has_moved, now):  # type: ignore[no-untyped-def]
+    """List every unsafe account of the market anew; those listed before keep their history."""
+    market, count, known = watch.number[MARKET], 0, 0
+    watch.number[IS_FULL] = 0
+    for position in range(lending.positions.shape[0]):
+        if lending.positions[position].market != market:
+            continue
+        _, threshold_value, _, debt_value = account_values(lending, position, now)
+        if not threshold_value < debt_value:
+            continue
+        if count == watch.spare.shape[0]:
+            watch.number[IS_FULL] = 1
+            break
+        candidate = watch.spare[count]
+        candidate.position, candidate.looked = position, 0
+        weigh(lending, candidate, now)
+        if candidate.most <= 0.0:
+            continue
+        while known < watch.number[N_FOUND] and watch.found[known].position < position:
+            known += 1
+        candidate.since = now
+        candidate.parent = cause_of(lending, venues, feeds, candidate.collateral, has_moved)
+        if known < watch.number[N_FOUND]:
+            before = watch.found[known]
+            if before.position == position and before.most > 0.0:
+                candidate.since, candidate.parent = before.since, before.parent
+        count += 1
+    watch.number[N_FOUND], watch.number[SCANNED] = count, now
+    for k in range(count):
+        watch.found[k] = watch.spare[k]
+
+
+@kernel(inline=False)
+def look(watch, lending, venues, feeds, now):  # type: ignore[no-untyped-def]
+    """Scan the book if a price has moved, an hour has passed, or the list was full."""
+    first = lending.markets[watch.number[MARKET]].first_reserve
+    has_moved = False
+    for k in range(watch.seen.shape[0]):
+        price = lending.reserves[first + k].price
+        if price != watch.seen[k]:
+            watch.seen[k], has_moved = price, True
+    if has_moved or watch.number[IS_FULL] != 0 or now >= watch.number[SCANNED] + _RESCAN:
+        scan(watch, lending, venues, feeds, has_moved, now)

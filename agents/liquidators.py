@@ -1,0 +1,303 @@
+"""Liquidators: they repay the debts of unsafe accounts and take collateral with a bonus.
+
+Before each block every liquidator goes through the unsafe accounts of its market, those that
+promise it most first, chooses debt, collateral and size, and bids a share of the expected profit as
+priority fee; some bid a fixed gas price whatever blocks cost. They compete: an order that comes
+second fails and pays gas. They pay with inventory, or with a flash loan where a lender has cash.
+Collateral is sold in a pool in the same order, on the reference market after a deposit delay, or
+kept.
+
+Liquidators do not foresee the impact of their own sale on the reference market, nor each other.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from agents.liquidation_funds import LiquidationFunds, make_funds, restore
+from agents.liquidation_orders import MARKET, PER_BLOCK, LiquidatorState, choose, pursue
+from agents.liquidation_search import N_FOUND, CandidateList, look, make_candidates
+from agents.liquidation_size import REFERENCE
+from agents.liquidator_means import (
+    check_exits,
+    endowment_of,
+    exits_of,
+    inventory_tokens,
+    pools_of,
+    split_rows,
+    tokens,
+)
+from agents.population import ColumnarAgent
+from sim.chain import clock_at
+from sim.draws import uniform_column
+from sim.exchange import exchange_of
+from sim.feeds import Feeds
+from sim.kernel import handler, view_of
+from sim.ledger import Ledger
+from sim.lending.protocol import LendingDesk
+from sim.lending.state import LendingState
+from sim.mempool import Outbox
+from sim.orders import FILL, cause
+from sim.prices import Prices
+from sim.registry import Config, PopulationKind, PopulationSite
+from sim.status import Status
+from sim.units import GWEI, ticks
+from sim.venues import Venues
+
+if TYPE_CHECKING:
+    from sim.world import World
+
+OK = int(Status.OK)
+_FILL = cause(FILL)
+_TRIES = 32  # candidates that one liquidator sizes before a block, at most
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class ExitShares(Config):
+    """Shares of those with inventory, by what they do with collateral; they add up to 1."""
+
+    pool: Share = Field(1.0, description="Sell it in a pool, in the same order.")
+    reference: Share = Field(0.0, description="Deposit and sell it on the reference market.")
+    hold: Share = Field(0.0, description="Keep it.")
+
+    @model_validator(mode="after")
+    def _check(self) -> ExitShares:
+        total = self.pool + self.reference + self.hold
+        if abs(total - 1.0) > 1e-9:
+            raise ValueError(
+                f"the shares of pool, reference and hold add up to {total:g}, not to 1"
+            )
+        return self
+
+
+class LiquidatorsConfig(Config):
+    """Liquidators of one lending market."""
+
+    kind: Literal["liquidators"]
+    chain: str = Field(description="Chain of the market.")
+    market: str = Field(description="Lending market.")
+    count: int = Field(gt=0, le=1_000, description="Number of liquidators.")
+    inventory_usd: float = Field(
+        0.0,
+        ge=0.0,
+        description="Inventory of all those without flash loans, in equal parts of each token.",
+        json_schema_extra={"unit": "USD"},
+    )
+    largest_share: float = Field(
+        0.4,
+        gt=0.0,
+        le=1.0,
+        description="The largest one's share of it; the others' fall off evenly.",
+    )
+    inventory_tokens: list[str] | None = Field(
+        None,
+        min_length=1,
+        description="Symbols of the inventory; all that can be borrowed if left out.",
+    )
+    pools: list[str] | None = Field(
+        None, description="Pools for collateral; all pools of two tokens of the market if left out."
+    )
+    exit: ExitShares = Field(ExitShares(), description="What those with inventory do.")
+    deposit_delay_seconds: float = Field(
+        0.0, ge=0.0, description="Time to the reference market.", json_schema_extra={"unit": "s"}
+    )
+    risk_discount: float = Field(
+        0.0,
+        ge=0.0,
+        lt=1.0,
+        description="Fraction they take off prices of collateral not sold at once.",
+    )
+    flash_share: Share = Field(0.0, description="Share of liquidators who pay with flash loans.")
+    flash_market: str | None = Field(None, description="Lending market that lends to them.")
+    tip_share: Share = Field(0.3, description="Share of the expected profit bid as priority fee.")
+    static_share: Share = Field(0.0, description="Share of liquidators with a fixed gas price.")
+    static_gwei: Annotated[tuple[float, float], Field(strict=False)] = Field(
+        (10.0, 40.0),
+        description="Lowest and highest of those prices.",
+        json_schema_extra={"unit": "gwei"},
+    )
+    static_expires_seconds: float = Field(
+        600.0, gt=0.0, description="How long a fixed bid waits.", json_schema_extra={"unit": "s"}
+    )
+    min_profit_usd: float = Field(
+        0.0,
+        ge=0.0,
+        description="Least expected profit after gas.",
+        json_schema_extra={"unit": "USD"},
+    )
+    reaction_seconds: float = Field(
+        0.0,
+        ge=0.0,
+        description="Time that an account has been unsafe before they act.",
+        json_schema_extra={"unit": "s"},
+    )
+    reaction_spread_seconds: float = Field(
+        0.0, ge=0.0, description="Spread of that time over agents.", json_schema_extra={"unit": "s"}
+    )
+    max_per_block: int = Field(
+        4, gt=0, le=32, description="Orders of one liquidator before one block."
+    )
+    preference_spread: Share = Field(
+        0.5,
+        description="How far taste may lower the rank of an account, so that they choose apart.",
+    )
+    gas_usd: float = Field(
+        10_000.0,
+        gt=0.0,
+        description="Native tokens of each for gas.",
+        json_schema_extra={"unit": "USD"},
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> LiquidatorsConfig:
+        if self.flash_share > 0.0 and self.flash_market is None:
+            raise ValueError("flash_share is above 0: name the flash_market that lends to them")
+        if not 0.0 < self.static_gwei[0] <= self.static_gwei[1]:
+            raise ValueError("static_gwei must be two numbers above 0, the lower one first")
+        return self
+
+
+class Liquidator(ColumnarAgent):
+    """One liquidator: a view on a row of its population."""
+
+
+unpack = view_of(
+    LiquidatorState,
+    CandidateList,
+    LiquidationFunds,
+    LendingState,
+    LendingDesk,
+    Outbox,
+    Ledger,
+    Prices,
+    Venues,
+    Feeds,
+)
+
+
+@handler
+def react(binding, message):  # type: ignore[no-untyped-def]
+    """Look for unsafe accounts, then let every liquidator sell, and pursue those it likes best."""
+    hunters, watch, funds, lending, desk, box, ledger, prices, venues, feeds = unpack(binding)
+    clock = clock_at(message)
+    look(watch, lending, venues, feeds, clock.now)
+    n = hunters.exit.shape[0]
+    is_open = venues.is_halted[hunters.number[MARKET]] == 0 and watch.number[N_FOUND] > 0
+    for row in range(n):
+        if hunters.exit[row] == REFERENCE:
+            last = venues.last_fill[hunters.number[MARKET]]
+            parent = _FILL + last if last > 0 else 0
+            restore(funds, box, ledger, prices, venues, row, parent, clock.now)
+        posted, look_id = 0, clock.height * n + row + 1
+        for _ in range(_TRIES):
+            if not is_open or posted == hunters.number[PER_BLOCK]:
+                break
+            k = choose(
+                hunters,
+                watch,
+                funds,
+                lending,
+                desk,
+                box,
+                ledger,
+                prices,
+                venues,
+                row,
+                look_id,
+                clock,
+            )
+            if k < 0:
+                break
+            candidate = watch.found[k]
+            candidate.looked = look_id
+            if pursue(
+                hunters, funds, lending, desk, box, ledger, prices, venues, row, candidate, clock
+            ):
+                posted += 1
+    return OK
+
+
+# --- building ------------------------------------------------------------------------------------
+
+
+def make(
+    world: World, site: PopulationSite
+) -> tuple[LiquidatorState, CandidateList, LiquidationFunds]:
+    """Return the columns of a population of liquidators."""
+    config, n, seed = site.config, site.rows, world.seed
+    held = tokens(world, site)
+    market, exchange = world.venue(config.market), exchange_of(world)
+    exit_, is_flash = exits_of(site, seed)
+    pools = pools_of(world, site)
+    check_exits(world, site, exit_, pools)
+    is_static = split_rows(site, seed, "static", [config.static_share, 1.0 - config.static_share])
+    low, high = config.static_gwei
+    price = low + (high - low) * uniform_column(seed, f"{site.name}:price", n)
+    slow = uniform_column(seed, f"{site.name}:reaction", n) * config.reaction_spread_seconds
+    lender = world.venue(config.flash_market) if config.flash_market is not None else -1
+    state = LiquidatorState(
+        exit=exit_,
+        is_flash=is_flash,
+        tip_share=np.full(n, config.tip_share),
+        static_price=np.where(is_static == 0, price * GWEI, 0.0),
+        reaction=np.array([ticks(config.reaction_seconds + extra) for extra in slow], np.int64),
+        n_orders=np.zeros(n, np.int64),
+        pools=pools,
+        terms=np.array([config.min_profit_usd, config.risk_discount, config.preference_spread]),
+        number=np.array(
+            [
+                site.group,
+                market,
+                lender,
+                config.max_per_block,
+                seed,
+                site.stream,
+                ticks(config.static_expires_seconds),
+            ],
+            np.int64,
+        ),
+    )
+    auction = world.box.chains["interval"][world.venues.chain[exchange]] if exchange >= 0 else 0
+    terms = (ticks(config.deposit_delay_seconds), int(auction), inventory_tokens(world, site)[0])
+    funds = make_funds(site.group, held, endowment_of(world, site, is_flash), exchange, terms)
+    row = int(world.venues.row[market])
+    n_reserves = len(world.plan.venues[market].config.reserves)
+    return state, make_candidates(row, n_reserves), funds
+
+
+def fund(world: World, site: PopulationSite, state: Any) -> None:
+    """Give every liquidator its inventory, and gas."""
+    funds = state[2]
+    for column, token in enumerate(funds.tokens[0]):
+        world.endow_column(site.group, int(token), funds.endowment[:, column])
+
+
+def columns(world: World, site: PopulationSite, state: Any) -> dict[str, Any]:
+    """Return computed columns: profit, what they hold less what they had at reference prices, USD."""
+    funds = state[2]
+
+    def profit() -> np.ndarray:
+        gained = np.zeros(site.rows)
+        for column, token in enumerate(funds.tokens[0]):
+            change = world.balances(site.name, int(token)) - funds.endowment[:, column]
+            gained += change * world.prices.reference[token]
+        return gained
+
+    return {"profit_usd": profit}
+
+
+KIND = PopulationKind(
+    kind="liquidators",
+    config=LiquidatorsConfig,
+    states=unpack.states,
+    make=make,
+    react=react,
+    fund=fund,
+    view=Liquidator,
+    tokens=tokens,
+    columns=columns,
+)

@@ -1,0 +1,340 @@
+"""Suppliers of lending markets: deposits of Pareto size, three speeds, and a share asleep.
+
+A supplier is alarmed when utilization is high, when the market has recognized or carries bad debt, or
+when a token it fears trades below par. It then leaves after a delay of its speed, as far as there is
+cash, and comes back for the rest every few minutes. When the market has been calm for long enough it
+returns with what it took out.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from agents.population import ColumnarAgent
+from sim.chain import clock_at
+from sim.draws import uniform_column, uniforms
+from sim.kernel import F8, I8, handler, kernel, view_of
+from sim.ledger import Ledger, balance_of
+from sim.lending.account import account_values, claim_of
+from sim.lending.protocol import enter, open_positions, reserve_of
+from sim.lending.reserve import utilization
+from sim.lending.state import LendingState
+from sim.mempool import Outbox, post
+from sim.orders import FILL, ROUTINE, SUPPLY, WITHDRAW, cause
+from sim.prices import Prices
+from sim.registry import Config, PopulationKind, PopulationSite
+from sim.status import Status
+from sim.units import GWEI, HOUR, MINUTE, TICKS_PER_SECOND, ticks
+from sim.venues import Venues, draft
+
+if TYPE_CHECKING:
+    from sim.world import World
+
+OK = int(Status.OK)
+NEVER = 1 << 60
+_FILL, _ROUTINE = cause(FILL), cause(ROUTINE)
+_LOOK = 60 * TICKS_PER_SECOND  # the market is looked at once a minute
+_HOURS_PER_TICK = 1.0 / TICKS_PER_SECOND / HOUR  # hours a tick
+ASLEEP, FAST, MEDIUM, SLOW = range(4)
+_RANGES = ((1.0, 1.0), (5.0, 90.0), (60.0, 720.0), (360.0, 4_320.0))  # minutes, by speed
+
+
+class SupplierState(NamedTuple):
+    """Columns of suppliers, and what they share."""
+
+    position: I8  # int64, (n,), position in the market
+    speed: I8  # int64, (n,), ASLEEP, FAST, MEDIUM or SLOW
+    due: I8  # int64, (n,), tick of the next try to leave or return, NEVER: at ease
+    is_leaving: I8  # int64, (n,), 1: on the way out, 0: in, -1: out, waiting to return
+    since: I8  # int64, (n,), tick since which it wants out
+    n_retries: I8  # int64, (n,), tries to leave so far
+    stuck_usd_hours: F8  # float64, (n,), USD-hours of withdrawals that found no cash
+    number: I8  # int64, (9,): group, market venue, reserve, seed, stream, tick of the last look,
+    # calm since, feared pool or -1, side of the feared token in it
+    terms: F8  # float64, (9,): utilization trigger, calm utilization, calm ticks, retry ticks, tip,
+    # fear discount, par of the feared token, bad debt seen in USD, bad debt that alarms in USD
+
+
+class SuppliersConfig(Config):
+    """Suppliers of one asset of a lending market."""
+
+    kind: Literal["suppliers"]
+    chain: str = Field(description="Chain of the market.")
+    market: str = Field(description="Lending market.")
+    asset: str = Field(description="Symbol of what they supply.")
+    count: int = Field(gt=0, le=10_000_000, description="Number of suppliers.")
+    supplied_usd: float = Field(
+        gt=0.0, description="Deposits of all at the start.", json_schema_extra={"unit": "USD"}
+    )
+    pareto_tail: float = Field(1.15, gt=0.5, le=10.0, description="Tail index of deposits.")
+    fast_share: float = Field(0.1, ge=0.0, le=1.0, description="Share by value that leaves in 5-90 min.")
+    medium_share: float = Field(0.3, ge=0.0, le=1.0, description="Share by value that leaves in 1-12 h.")
+    slow_share: float = Field(0.3, ge=0.0, le=1.0, description="Share by value that leaves in 6-72 h.")
+    utilization_trigger: float = Field(0.97, gt=0.0, le=1.0, description="Utilization that alarms.")
+    bad_debt_trigger: float = Field(
+        1e-3, ge=0.0, description="Bad debt of the market over the deposits that alarms."
+    )
+    fear_pool: str | None = Field(
+        None, description="Pool whose token 0 they fear when it trades below par against token 1."
+    )
+    fear_par: float = Field(1.0, gt=0.0, description="Par of that price.")
+    fear_discount: float = Field(0.02, gt=0.0, lt=1.0, description="Discount that alarms.")
+    calm_utilization: float = Field(0.9, gt=0.0, le=1.0, description="Utilization that calms.")
+    calm_hours: float = Field(
+        24.0, gt=0.0, description="Calm before they return.", json_schema_extra={"unit": "h"}
+    )
+    retry_minutes: float = Field(
+        10.0, gt=0.0, description="Time between tries.", json_schema_extra={"unit": "min"}
+    )
+    tip_gwei: float = Field(
+        1.0, ge=0.0, description="Priority fee; doubles with each try, up to 64 times.",
+        json_schema_extra={"unit": "gwei"},
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> SuppliersConfig:
+        total = self.fast_share + self.medium_share + self.slow_share
+        if total > 1.0 + 1e-12:
+            raise ValueError(
+                f"fast_share + medium_share + slow_share is {total:g}; it must not exceed 1"
+            )
+        if self.calm_utilization > self.utilization_trigger:
+            raise ValueError(
+                f"calm_utilization ({self.calm_utilization:g}) must not exceed utilization_trigger "
+                f"({self.utilization_trigger:g})"
+            )
+        return self
+
+
+class Supplier(ColumnarAgent):
+    """One supplier: a view on a row of its population."""
+
+
+unpack = view_of(SupplierState, LendingState, Outbox, Ledger, Venues, Prices)
+
+
+@kernel(inline=False)
+def bad_debt_of(lending, prices, market, now):  # type: ignore[no-untyped-def]
+    """Return recognized and visible bad debt of a market, USD at the prices it uses."""
+    total = 0.0
+    first = lending.markets[market].first_reserve
+    for reserve in range(first, first + lending.markets[market].n_reserves):
+        asset = lending.reserves[reserve]
+        total += asset.written_off * asset.price
+    for position in range(lending.positions.shape[0]):
+        if lending.positions[position].market == market and lending.debt_reserve[position, 0] >= 0:
+            collateral, _, _, debt = account_values(lending, position, now)
+            total += max(0.0, debt - collateral)
+    return total
+
+
+@kernel
+def is_alarming(people, lending, venues, prices, market, now):  # type: ignore[no-untyped-def]
+    """Return whether the market gives reason to leave now."""
+    reserve = people.number[2]
+    if utilization(lending.reserves[reserve]) >= people.terms[0]:
+        return True
+    pool = people.number[7]
+    if pool >= 0:
+        price = venues.price[pool]
+        if price > 0.0 and price / people.terms[6] - 1.0 <= -people.terms[5]:
+            return True
+    bad_debt = bad_debt_of(lending, prices, market, now)
+    is_news = bad_debt - people.terms[7] > people.terms[8]
+    if is_news:
+        people.terms[7] = bad_debt
+    return is_news
+
+
+@kernel
+def reaction(people, row, now):  # type: ignore[no-untyped-def]
+    """Return the ticks until an alarmed supplier acts: log-uniform in the range of its speed."""
+    low, high = _RANGES[people.speed[row]]
+    u = uniforms(people.number[3], people.number[4], now, row, 0)[0]
+    return int(low * math.exp(u * math.log(high / low)) * 60.0 * TICKS_PER_SECOND)
+
+
+@kernel(inline=False)
+def look(people, lending, venues, prices, market, now):  # type: ignore[no-untyped-def]
+    """Alarm everybody who is awake and in, or send home those who wait for calm."""
+    reserve = people.number[2]
+    if utilization(lending.reserves[reserve]) >= people.terms[1]:
+        people.number[6] = now
+    if is_alarming(people, lending, venues, prices, market, now):
+        people.number[6] = now
+        for row in range(people.position.shape[0]):
+            if people.speed[row] != ASLEEP and people.is_leaving[row] == 0:
+                people.is_leaving[row] = 1
+                people.since[row] = people.due[row] = now + reaction(people, row, now)
+    elif now - people.number[6] >= people.terms[2]:
+        for row in range(people.position.shape[0]):
+            if people.is_leaving[row] == -1 and people.due[row] == NEVER:
+                people.due[row] = now + reaction(people, row, now)
+            elif people.is_leaving[row] == 1:
+                people.is_leaving[row], people.due[row] = 0, NEVER  # the reason is gone
+
+
+@kernel
+def leave(people, lending, box, ledger, venues, row, clock):  # type: ignore[no-untyped-def]
+    """Ask for what there is cash for, and come back for the rest."""
+    position, reserve = people.position[row], people.number[2]
+    claim = claim_of(lending, position, reserve, clock.now)
+    asset = lending.reserves[reserve]
+    if claim * asset.price < 1.0:
+        people.is_leaving[row], people.due[row] = -1, NEVER
+        return
+    waited = (clock.now - people.since[row]) * _HOURS_PER_TICK
+    if people.n_retries[row] > 0:
+        people.stuck_usd_hours[row] += claim * asset.price * waited
+    people.since[row] = clock.now
+    people.due[row] = clock.now + int(people.terms[3])
+    people.n_retries[row] += 1
+    amount = min(claim, asset.cash)
+    if amount * asset.price < 1.0:
+        return
+    venue = people.number[1]
+    order = draft(box, venues, venue, WITHDRAW, people.number[0], row, clock.now)
+    order.a, order.b = position, reserve
+    order.amount = math.inf if amount == claim else amount
+    order.tip = people.terms[4] * 2.0 ** min(people.n_retries[row] - 1, 6)
+    order.max_fee = 2.0 * order.max_fee + order.tip
+    order.expires = people.due[row]
+    last = venues.last_fill[venue]
+    order.parent = _FILL + last if last > 0 else _ROUTINE
+    post(box, order)
+
+
+@kernel
+def come_back(people, box, ledger, venues, lending, row, clock):  # type: ignore[no-untyped-def]
+    """Supply again what was taken out."""
+    people.is_leaving[row], people.due[row], people.n_retries[row] = 0, NEVER, 0
+    token = lending.reserves[people.number[2]].token
+    amount = balance_of(ledger, people.number[0], row, token)
+    if token == box.chains[clock.chain].native:
+        amount -= 1.0
+    if amount <= 0.0:
+        return
+    order = draft(box, venues, people.number[1], SUPPLY, people.number[0], row, clock.now)
+    order.a, order.b, order.amount = people.position[row], people.number[2], amount
+    order.parent = _ROUTINE
+    post(box, order)
+
+
+@handler
+def react(binding, message):  # type: ignore[no-untyped-def]
+    people, lending, box, ledger, venues, prices = unpack(binding)
+    clock = clock_at(message)
+    if clock.now < people.number[5] + _LOOK:
+        return OK
+    people.number[5] = clock.now
+    market = venues.row[people.number[1]]
+    look(people, lending, venues, prices, market, clock.now)
+    for row in range(people.position.shape[0]):
+        if people.due[row] > clock.now:
+            continue
+        if people.is_leaving[row] == 1:
+            leave(people, lending, box, ledger, venues, row, clock)
+        elif people.is_leaving[row] == -1:
+            come_back(people, box, ledger, venues, lending, row, clock)
+        else:
+            people.due[row] = NEVER
+    return OK
+
+
+def speeds_of(config: Any, deposits: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Return the speed of every supplier such that the classes have their shares by value.
+
+    Parameters
+    ----------
+    deposits : float64, (n,), any unit
+    order : float64, (n,), uniforms that decide who is in which class
+    """
+    ranked = np.argsort(order)
+    share = np.empty(len(deposits))
+    share[ranked] = np.cumsum(deposits[ranked]) / deposits.sum()
+    edges = np.cumsum([config.fast_share, config.medium_share, config.slow_share])
+    classes = np.array([FAST, MEDIUM, SLOW, ASLEEP])
+    return np.asarray(classes[np.searchsorted(edges, share - 1e-12)], np.int64)
+
+
+def make(world: World, site: PopulationSite) -> SupplierState:
+    """Return the columns of a population of suppliers, and enter its deposits."""
+    config, n, seed = site.config, site.rows, world.seed
+    venue = world.venue(config.market)
+    reserve = reserve_of(world, venue, config.asset)
+    positions = open_positions(world, venue, site.group, np.arange(n))
+    lending = world.shared[LendingState]
+    price = float(lending.reserves[reserve]["price"])
+    raw = uniform_column(seed, f"{site.name}:deposit", n) ** (-1.0 / config.pareto_tail)
+    deposits = raw * (config.supplied_usd / raw.sum())
+    enter(world, positions, reserve, deposits / price, are_debts=False)
+    pool = world.venue(config.fear_pool) if config.fear_pool else -1
+    return SupplierState(
+        position=positions,
+        speed=speeds_of(config, deposits, uniform_column(seed, f"{site.name}:speed", n)),
+        due=np.full(n, NEVER, np.int64),
+        is_leaving=np.zeros(n, np.int64),
+        since=np.zeros(n, np.int64),
+        n_retries=np.zeros(n, np.int64),
+        stuck_usd_hours=np.zeros(n),
+        number=np.array(
+            [site.group, venue, reserve, seed, site.stream, -_LOOK, 0, pool, 0], np.int64
+        ),
+        terms=np.array(
+            [
+                config.utilization_trigger,
+                config.calm_utilization,
+                ticks(config.calm_hours * HOUR),
+                ticks(config.retry_minutes * MINUTE),
+                config.tip_gwei * GWEI,
+                config.fear_discount,
+                config.fear_par,
+                0.0,
+                config.bad_debt_trigger * config.supplied_usd,
+            ],
+            float,
+        ),
+    )
+
+
+def fund(world: World, site: PopulationSite, state: Any) -> None:
+    """Give every supplier gas."""
+    native = int(world.box.chains[site.chain]["native"])
+    world.endow_column(site.group, native, 1.0)
+
+
+def tokens(world: World, site: PopulationSite) -> list[int]:
+    """Return what suppliers can hold: their asset and gas."""
+    config = site.config
+    symbols = (config.asset, world.plan.chains[site.chain].native)
+    return [world.token(config.chain, symbol) for symbol in symbols]
+
+
+def columns(world: World, site: PopulationSite, state: SupplierState) -> dict[str, Any]:
+    """Return the computed column `claim`: float64, (n,), tokens of the asset."""
+
+    def claim() -> np.ndarray:
+        lending = world.shared[LendingState]
+        reserve = int(state.number[2])
+        return np.array(
+            [claim_of(lending, position, reserve, world.now) for position in state.position]
+        )
+
+    return {"claim": claim}
+
+
+KIND = PopulationKind(
+    kind="suppliers",
+    config=SuppliersConfig,
+    states=unpack.states,
+    make=make,
+    react=react,
+    fund=fund,
+    view=Supplier,
+    tokens=tokens,
+    columns=columns,
+)

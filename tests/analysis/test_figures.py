@@ -1,0 +1,232 @@
+"""Figures: drawn when there are data, with units, with the data in them."""
+
+import sys
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from analysis.figures import (
+    draw_all,
+    plot_block_space,
+    plot_bridges,
+    plot_health,
+    plot_liquidations,
+    plot_liquidity,
+    plot_network,
+    plot_prices,
+    plot_utilization,
+    token_graph,
+)
+from analysis.figures.health import health_quantiles
+from analysis.setting import Setting, setting_of
+from analysis.style import DASHES, MARKERS, PALETTE, looks, make_figure, money
+from tests.analysis.builders import (
+    crash_manifest,
+    crash_run,
+    frame,
+    quiet_manifest,
+    quiet_run,
+)
+
+CRASH = {
+    "block_space", "bridges", "health", "liquidations", "liquidity", "network", "prices",
+    "utilization",
+}  # fmt: skip
+UNITS = (
+    "(h)",
+    "(%)",
+    "USD",
+    "(gwei)",
+    "(count)",
+    "(-)",
+    "per ",
+    "% of value",
+    "pool",
+    "% per year",
+)
+
+
+@pytest.fixture(scope="module")
+def run():
+    return crash_run()
+
+
+@pytest.fixture(scope="module")
+def setting():
+    return setting_of(crash_manifest())
+
+
+@pytest.fixture(scope="module")
+def panels(run, setting):
+    """Return the panels of every figure with axes."""
+    made = [
+        plot_prices(run["pools"], run["liquidations"], setting),
+        plot_liquidations(run["liquidations"], run["positions"], run["markets"], setting),
+        plot_health(run["positions"], setting),
+        plot_block_space(run["chains"], setting),
+        plot_liquidity(run["pools"], run["fills"], setting),
+        plot_utilization(run["markets"], setting),
+        plot_bridges(run["bridges"], setting),
+    ]
+    return [np.ravel(axes) for axes in made]
+
+
+@pytest.fixture
+def graph(run, setting):
+    names = ("pools", "fills", "bridges", "markets")
+    return token_graph(*(run[name] for name in names), setting.tokens)
+
+
+def test_a_crash_draws_every_figure_and_a_quiet_market_only_its_own(tmp_path):
+    paths = draw_all(crash_run(), crash_manifest(), tmp_path)
+    assert {path.stem for path in paths} == CRASH
+    for path in paths:
+        image = imread(path)
+        assert image.shape[1] == 1080
+        assert image[..., :3].std() > 0.05  # not blank
+    quiet = draw_all(quiet_run(), quiet_manifest(), tmp_path)
+    assert {path.stem for path in quiet} == {"block_space", "liquidity", "network", "prices"}
+
+
+def test_a_run_without_records_draws_nothing(tmp_path):
+    assert draw_all({}, {}, tmp_path) == []
+
+
+def test_drawing_leaves_no_open_figure(tmp_path):
+    draw_all({"bridges": crash_run()["bridges"]}, crash_manifest(), tmp_path)
+    assert sys.modules["matplotlib.pyplot"].get_fignums() == []
+
+
+def test_the_same_run_draws_the_same_picture(tmp_path):
+    (tmp_path / "again").mkdir()
+    tables = {name: quiet_run()[name] for name in ("pools", "fills")}
+    pairs = [draw_all(tables, quiet_manifest(), tmp_path / name) for name in ("", "again")]
+    for first, second in zip(*pairs, strict=True):
+        assert first.read_bytes() == second.read_bytes()
+
+
+def test_every_axis_has_a_label_with_a_unit(panels):
+    for figure in panels:
+        assert figure[-1].get_xlabel()
+        for axes in figure:
+            labels = [axes.get_ylabel(), axes.get_xlabel()]
+            assert axes.get_ylabel()
+            assert all(any(unit in label for unit in UNITS) for label in labels if label), labels
+
+
+def test_every_figure_says_what_is_seen(panels):
+    for figure in panels:
+        assert len(figure[0].get_title(loc="left")) > 20
+
+
+def test_legends_lie_outside_the_axes(panels):
+    for figure in panels:
+        figure[0].figure.draw_without_rendering()
+        for axes in figure:
+            if (legend := axes.get_legend()) is not None:
+                assert legend.get_window_extent().x0 >= axes.get_window_extent().x1
+
+
+def test_prices_show_the_reference_pools_and_liquidations(run, panels):
+    axes = panels[0][0]
+    labels = axes.get_legend_handles_labels()[1]
+    assert labels == ["reference", "eth-dai", "liquidation\n(area: debt)"]
+    pool = run["pools"][run["pools"]["venue"] == "eth-dai"]
+    np.testing.assert_array_equal(axes.lines[1].get_ydata(), pool["price"])
+    assert len(axes.collections[0].get_offsets()) == len(run["liquidations"])
+
+
+def test_pools_of_one_reference_price_share_a_panel(panels):
+    drawn = [axes.get_legend_handles_labels()[1] for axes in panels[0][:-1]]
+    assert drawn[1] == ["reference", "eth-usdc", "eth-usdc-5"]
+    assert drawn[2] == ["reference", "dai-usdc"]
+
+
+def test_bars_of_liquidations_add_up_to_the_debt_repaid(run, panels):
+    heights = [bar.get_height() for bar in panels[1][0].patches if bar.get_width() < 1.0]
+    assert sum(heights) == pytest.approx(run["liquidations"]["debt_usd"].sum())
+
+
+def test_bad_debt_of_each_chain_is_drawn(panels):
+    tops = {line.get_label(): line.get_ydata().max() for line in panels[1][1].lines[:2]}
+    assert tops["mainnet"] == 40_000.0
+    assert tops["rollup"] > 0.0
+
+
+def test_health_quantiles_are_weighted_by_debt():
+    positions = frame(
+        "positions",
+        time=[0.0] * 3,
+        debt=[80.0, 15.0, 5.0],
+        health_factor=[2.0, 1.2, 9.0],
+    )
+    # from below: 15 % of debt at 1.2, then 80 % at 2, then 5 % at 9
+    assert health_quantiles(positions).loc[0.0].to_list() == [1.2, 2.0, 2.0, 2.0, 2.0]
+
+
+def test_base_fees_are_drawn_in_gwei(run, panels):
+    fees = run["chains"][run["chains"]["chain"] == "mainnet"]["base_fee"] / 1e-9
+    drawn = panels[3][0].lines[0].get_ydata()
+    assert 0.8 * fees.max() < drawn.max() <= fees.max()
+
+
+def test_results_of_pools_are_in_percent_of_their_value(run, panels):
+    pools = run["pools"][run["pools"]["venue"] == "eth-dai"].set_index("time")
+    first, last = pools.loc[7_200.0], pools.iloc[-1]
+    fees = 100.0 * (last["fees_usd"] - first["fees_usd"]) / first["value_usd"]
+    widths = [bar.get_width() for bar in panels[4][1].patches]
+    assert widths[0] == pytest.approx(fees)
+
+
+def test_utilization_is_drawn_for_each_reserve(run, panels):
+    drawn = {line.get_label(): line.get_ydata().max() for line in panels[5][0].lines[:3]}
+    assert set(drawn) == {"cdp DAI", "lend USDC", "lend ETH"}
+    assert drawn["lend USDC"] == 100.0
+
+
+def test_bridges_show_backing_and_depeg(run, panels):
+    backing, depeg = (axes.lines[0].get_ydata() for axes in panels[6])
+    assert backing.min() == pytest.approx(92.0)
+    np.testing.assert_allclose(depeg, 100.0 * run["bridges"]["depeg"])
+
+
+def test_the_token_graph_splits_pools_between_their_tokens(run, graph):
+    last = run["pools"].groupby("venue", observed=True).last()
+    cash = run["markets"][run["markets"]["token"] == "mainnet/DAI"]["cash"].iloc[-1]
+    in_pools = last.loc["eth-dai", "value_usd"] / 2 + last.loc["dai-usdc", "value_usd"] / 2
+    assert graph.nodes["mainnet/DAI"]["value"] == pytest.approx(in_pools + cash, rel=0.01)
+    fills = run["fills"][(run["fills"]["venue"] == "bridge") & (run["fills"]["status"] == "OK")]
+    edge = graph.edges["mainnet/ETH", "rollup/wETH", "bridge"]
+    assert edge == {"flow": pytest.approx(fills["value_in"].sum()), "kind": "bridge"}
+    assert graph.number_of_edges() == 6
+
+
+def test_the_token_graph_is_drawn_with_sizes_by_value(graph):
+    axes = plot_network(graph)
+    nodes = max(axes.collections, key=lambda drawn: len(drawn.get_offsets()))
+    sizes = dict(zip(graph, nodes.get_sizes(), strict=True))
+    assert max(sizes, key=sizes.get) == "rollup/ETH"
+    assert len(axes.patches) == graph.number_of_edges()
+
+
+def test_a_figure_of_the_users_own_is_drawn_into(run):
+    figure = make_figure()
+    axes = plot_bridges(run["bridges"], Setting(), figure)
+    assert axes[0].figure is figure
+
+
+def test_shocks_and_warm_up_are_marked(panels):
+    words = {note.get_text() for note in panels[3][0].texts}
+    assert {"warm-up", "demand surge", "halt venue"} <= words
+
+
+def test_six_names_differ_in_color_line_and_marker():
+    for kind in (PALETTE, DASHES, MARKERS):
+        assert len(set(map(str, kind))) == 6
+    assert len(set(map(str, looks("abcdef").values()))) == 6
+
+
+def test_money_is_written_short():
+    shown = [money(amount) for amount in (0.0, 940.0, 12_400.0, 3.1e6, 2e9, -5e6)]
+    assert shown == ["$0", "$940", "$12.4k", "$3.1m", "$2.0bn", "$-5.0m"]
