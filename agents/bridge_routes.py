@@ -12,20 +12,17 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from sim.bridges import liquidity_network, lock_and_mint
-from sim.bridges.liquidity_network import quote_network
-from sim.bridges.lock_and_mint import obligations_of, quote_lock_and_mint
 from sim.errors import InputError
 from sim.kernel import I8, I8x2, kernel
 from sim.status import Status
 from sim.units import DAY, TICKS_PER_SECOND
-from sim.venues import NO_TOKEN, draft
+from sim.venues import NO_TOKEN, draft, quote
 
 if TYPE_CHECKING:
     from sim.registry import PopulationSite
     from sim.world import World
 
 OK = int(Status.OK)
-NO_CASH = int(Status.NO_CASH)
 LOCK, NETWORK = 0, 1  # BridgeRoutes.kind
 _KINDS = (lock_and_mint.MECHANISM.kind, liquidity_network.MECHANISM.kind)
 _TICKS_PER_DAY = DAY * TICKS_PER_SECOND
@@ -36,36 +33,30 @@ class BridgeRoutes(NamedTuple):
 
     venue: I8  # int64, (n,)
     kind: I8  # int64, (n,), LOCK or NETWORK
-    line: I8  # int64, (n,), row in the state of its mechanism
     pool: I8  # int64, (n,), first pool that trades the wrapped token, -1: none
     tokens: I8x2  # int64, (n, 2), token paid on each side
     chains: I8x2  # int64, (n, 2)
     delay: I8x2  # int64, (n, 2), ticks from send to delivery
 
 
-@kernel(inline=False)
-def quote_route(routes, locks, networks, ledger, k, side, amount):  # type: ignore[no-untyped-def]
-    """Return (status, net amount) of sending an amount over one bridge; changes nothing.
+@kernel
+def quote_route(venues, routes, k, side, amount):  # type: ignore[no-untyped-def]
+    """Return (net amount, amount in) of sending at most an amount over one bridge.
 
-    A redemption that the escrow cannot pay, those who wait and are on their way included, is NO_CASH:
-    nobody knows how long it takes.
+    Both are 0 where the bridge refuses, or cannot pay anything within a time that is known.
     """
-    line = routes.line[k]
-    if routes.kind[k] == NETWORK:
-        status, net, _ = quote_network(networks, line, side, amount)
-        return status, net
-    owed = obligations_of(locks, ledger.supply[routes.tokens[k, 1]], line)
-    status, net, _ = quote_lock_and_mint(locks, owed, line, side, amount)
-    if status == OK and side == 1 and amount > payable(locks, line):
-        status = NO_CASH
-    return status, net
+    venue = routes.venue[k]
+    if venues.is_halted[venue] != 0:
+        return 0.0, 0.0
+    q = quote(venues, venue, side, amount, 0.0)
+    return (q.amount_out, q.amount_in) if q.status == OK else (0.0, 0.0)
 
 
 @kernel
-def payable(locks, line):  # type: ignore[no-untyped-def]
-    """Return what the escrow of a bridge can redeem beyond what is on its way back, tokens."""
-    left = locks.escrow[line] * (1.0 + 1e-12) - locks.in_flight[line, 1]
-    return max(left, 0.0)
+def whole_route(venues, routes, k, side, amount):  # type: ignore[no-untyped-def]
+    """Return what arrives of an amount that one bridge takes as a whole; 0: it does not."""
+    net, taken = quote_route(venues, routes, k, side, amount)
+    return net if taken >= amount else 0.0
 
 
 @kernel
@@ -136,13 +127,13 @@ def routes_over(world: World, names: Sequence[str]) -> BridgeRoutes:
     """Return the table of the bridges with the given names."""
     n = len(names)
     routes = BridgeRoutes(
-        *(np.zeros(n, np.int64) for _ in range(4)), *(np.zeros((n, 2), np.int64) for _ in range(3))
+        *(np.zeros(n, np.int64) for _ in range(3)), *(np.zeros((n, 2), np.int64) for _ in range(3))
     )
     for k, name in enumerate(names):
         number = world.venue(name)
         kind = world.plan.venues[number].mechanism.kind
         state, line = world.states[kind], int(world.venues.row[number])
-        routes.venue[k], routes.kind[k], routes.line[k] = number, _KINDS.index(kind), line
+        routes.venue[k], routes.kind[k] = number, _KINDS.index(kind)
         routes.tokens[k], routes.chains[k] = state.tokens[line], state.chains[line]
         routes.delay[k] = state.delay[line]
         routes.pool[k] = pool_of(world, int(state.tokens[line, 1])) if kind == _KINDS[LOCK] else -1

@@ -31,8 +31,6 @@ from agents.bridge_routes import (
     waiting_cost,
 )
 from agents.population import ColumnarAgent
-from sim.bridges.liquidity_network import LiquidityNetworkState
-from sim.bridges.lock_and_mint import LockAndMintState
 from sim.chain import clock_at
 from sim.draws import normal, normal_column, uniform_column, uniforms
 from sim.kernel import F8, I8, handler, kernel, view_of
@@ -147,8 +145,6 @@ unpack = view_of(
     BridgeUsersState,
     Arrivals,
     BridgeRoutes,
-    LockAndMintState,
-    LiquidityNetworkState,
     Outbox,
     Ledger,
     Prices,
@@ -168,20 +164,20 @@ def route_cost(users, routes, prices, venues, k, side, amount, net):  # type: ig
     return cost
 
 
-@kernel(inline=False)
-def cheapest_route(users, routes, locks, networks, ledger, prices, venues, row, side, usd):  # type: ignore[no-untyped-def]
+@kernel
+def cheapest_route(users, routes, ledger, prices, venues, row, side, usd):  # type: ignore[no-untyped-def]
     """Return (route, amount) of the least cost for a transfer of `usd`; route -1: none is accepted."""
     best, best_amount, least = -1, 0.0, users.terms[_MAX_COST]
     for k in range(routes.venue.shape[0]):
         token = routes.tokens[k, side]
-        if venues.is_halted[routes.venue[k]] != 0 or prices.reference[token] <= 0.0:
+        if prices.reference[token] <= 0.0:
             continue
         if side == 0 and discount_of(routes, prices, venues, k) > users.terms[_STOP]:
             continue
         held = balance_of(ledger, users.number[0], row, token)
         amount = min(usd / prices.reference[token], 0.5 * held)
-        status, net = quote_route(routes, locks, networks, ledger, k, side, amount)
-        if status != OK:
+        net, amount = quote_route(venues, routes, k, side, amount)
+        if net <= 0.0:
             continue
         cost = route_cost(users, routes, prices, venues, k, side, amount, net)
         if cost <= least:
@@ -190,14 +186,14 @@ def cheapest_route(users, routes, locks, networks, ledger, prices, venues, row, 
 
 
 @kernel
-def move(users, wheel, routes, locks, networks, box, ledger, prices, venues, row, now):  # type: ignore[no-untyped-def]
+def move(users, wheel, routes, box, ledger, prices, venues, row, now):  # type: ignore[no-untyped-def]
     """Let one user decide and post at most one transfer."""
     due = wheel.due[row]
     way, size = uniforms(wheel.clock[_SEED], wheel.clock[_STREAM], due, row, 0)
     side = 0 if way < 0.5 else 1
     usd = users.size_usd[row] * math.exp(users.terms[_WITHIN] * normal(size))
     k, amount = cheapest_route(
-        users, routes, locks, networks, ledger, prices, venues, row, side, usd
+        users, routes, ledger, prices, venues, row, side, usd
     )
     if k < 0:
         return
@@ -213,16 +209,18 @@ def move(users, wheel, routes, locks, networks, box, ledger, prices, venues, row
 # --- fleeing -------------------------------------------------------------------------------------
 
 
-@kernel(inline=False)
-def flee(users, routes, locks, networks, box, ledger, venues, k, row, now):  # type: ignore[no-untyped-def]
+@kernel
+def flee(users, routes, box, ledger, venues, k, row, now):  # type: ignore[no-untyped-def]
     """Let one user leave a wrapped token: redeem it while the escrow can pay, else sell it."""
     group, token = users.number[0], routes.tokens[k, 1]
     held = balance_of(ledger, group, row, token)
-    status, _ = quote_route(routes, locks, networks, ledger, k, 1, held)
+    if held <= 0.0:
+        return
+    _, payable = quote_route(venues, routes, k, 1, held)
     pool = routes.pool[k]
-    if status == OK and venues.is_halted[routes.venue[k]] == 0:
+    if payable >= held:
         order = draft_route(box, venues, routes, k, 1, held, group, row, now)
-    elif pool >= 0 and venues.is_halted[pool] == 0 and held > 0.0:
+    elif venues.is_halted[pool] == 0:
         side = 0 if venues.token0[pool] == token else 1
         q = quote(venues, pool, side, held, 0.0)
         if q.status != OK:
@@ -240,7 +238,7 @@ def flee(users, routes, locks, networks, box, ledger, venues, k, row, now):  # t
 
 
 @kernel
-def watch(users, routes, locks, networks, box, ledger, prices, venues, k, now):  # type: ignore[no-untyped-def]
+def watch(users, routes, box, ledger, prices, venues, k, now):  # type: ignore[no-untyped-def]
     """Raise or end the alarm of one bridge, and let the watchers act whose time has come."""
     discount = discount_of(routes, prices, venues, k)
     if users.alarm[k] < 0:
@@ -254,22 +252,22 @@ def watch(users, routes, locks, networks, box, ledger, prices, venues, k, now): 
         next_one = users.n_acted[k]
         if users.alarm[k] + users.delay[next_one] > now:
             return
-        flee(users, routes, locks, networks, box, ledger, venues, k, users.watcher[next_one], now)
+        flee(users, routes, box, ledger, venues, k, users.watcher[next_one], now)
         users.n_acted[k] = next_one + 1
 
 
 @handler
 def react(binding, message):  # type: ignore[no-untyped-def]
-    users, wheel, routes, locks, networks, box, ledger, prices, venues = unpack(binding)
+    users, wheel, routes, box, ledger, prices, venues = unpack(binding)
     now = clock_at(message).now
     row = next_arrival(wheel, now)
     while row >= 0:
-        move(users, wheel, routes, locks, networks, box, ledger, prices, venues, row, now)
+        move(users, wheel, routes, box, ledger, prices, venues, row, now)
         renew(wheel, row, wheel.due[row])
         row = next_arrival(wheel, now)
     for k in range(routes.venue.shape[0]):
         if routes.kind[k] == LOCK and routes.pool[k] >= 0:
-            watch(users, routes, locks, networks, box, ledger, prices, venues, k, now)
+            watch(users, routes, box, ledger, prices, venues, k, now)
     return OK
 
 

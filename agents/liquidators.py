@@ -101,7 +101,9 @@ class LiquidatorsConfig(Config):
     pools: list[str] | None = Field(
         None, description="Pools for collateral; all pools of two tokens of the market if left out."
     )
-    exit: ExitShares = Field(ExitShares(), description="What those with inventory do.")
+    exit: ExitShares = Field(
+        ExitShares(pool=1.0, reference=0.0, hold=0.0), description="What those with inventory do."
+    )
     deposit_delay_seconds: float = Field(
         0.0, ge=0.0, description="Time to the reference market.", json_schema_extra={"unit": "s"}
     )
@@ -277,7 +279,7 @@ def fund(world: World, site: PopulationSite, state: Any) -> None:
 
 
 def columns(world: World, site: PopulationSite, state: Any) -> dict[str, Any]:
-    """Return computed columns: profit, what they hold less what they had at reference prices, USD."""
+    """Return `profit_usd`: what each holds less what it had, at reference prices, USD."""
     funds = state[2]
 
     def profit() -> np.ndarray:

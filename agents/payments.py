@@ -22,13 +22,11 @@ from agents.bridge_routes import (
     draft_route,
     fund_gas,
     make_routes,
-    quote_route,
+    whole_route,
     waiting_cost,
 )
 from agents.population import ColumnarAgent
 from agents.routing import best_pool
-from sim.bridges.liquidity_network import LiquidityNetworkState
-from sim.bridges.lock_and_mint import LockAndMintState
 from sim.chain import clock_at
 from sim.draws import normal, normal_column, uniforms
 from sim.errors import InputError
@@ -126,8 +124,6 @@ unpack = view_of(
     PaymentsState,
     Arrivals,
     BridgeRoutes,
-    LockAndMintState,
-    LiquidityNetworkState,
     Outbox,
     Ledger,
     Prices,
@@ -135,29 +131,25 @@ unpack = view_of(
 )
 
 
-@kernel(inline=False)
-def payment_out(payers, routes, locks, networks, ledger, venues, k, side, amount):  # type: ignore[no-untyped-def]
+@kernel
+def payment_out(payers, routes, venues, k, side, amount):  # type: ignore[no-untyped-def]
     """Return (stablecoins at the far end, pool, its side) of one way; 0: it is closed, pool -1: none."""
-    if venues.is_halted[routes.venue[k]] != 0:
-        return 0.0, -1, 0
     here, there = payers.stable[side], payers.stable[1 - side]
     if routes.tokens[k, side] == here and routes.tokens[k, 1 - side] == there:
-        status, net = quote_route(routes, locks, networks, ledger, k, side, amount)
-        return (net if status == OK else 0.0), -1, 0
+        return whole_route(venues, routes, k, side, amount), -1, 0
     if routes.kind[k] != LOCK or routes.tokens[k, 0] != payers.stable[0]:
         return 0.0, -1, 0
     wrapped = routes.tokens[k, 1]
     if side == 0:
-        status, net = quote_route(routes, locks, networks, ledger, k, 0, amount)
-        if status != OK:
+        net = whole_route(venues, routes, k, 0, amount)
+        if net <= 0.0:
             return 0.0, -1, 0
         pool, pays, out = best_pool(venues, payers.pools, wrapped, there, net)
         return out, pool, pays
     pool, pays, out = best_pool(venues, payers.pools, here, wrapped, amount)
     if pool < 0:
         return 0.0, -1, 0
-    status, net = quote_route(routes, locks, networks, ledger, k, 1, out)
-    return (net if status == OK else 0.0), pool, pays
+    return whole_route(venues, routes, k, 1, out), pool, pays
 
 
 @kernel
@@ -182,15 +174,15 @@ def bid(payers, order):  # type: ignore[no-untyped-def]
     order.parent = _ROUTINE
 
 
-@kernel(inline=False)
-def cheapest_way(payers, routes, locks, networks, ledger, prices, venues, row, side, amount):  # type: ignore[no-untyped-def]
+@kernel
+def cheapest_way(payers, routes, prices, venues, row, side, amount):  # type: ignore[no-untyped-def]
     """Return (bridge, pool, its side, amount out) of the cheapest way accepted; bridge -1: none."""
     usd_in = prices.reference[payers.stable[side]]
     usd_out = prices.reference[payers.stable[1 - side]]
     best, pool, pays, out, least = -1, -1, 0, 0.0, payers.terms[_MAX_COST]
     for k in range(routes.venue.shape[0]):
         got, through, way = payment_out(
-            payers, routes, locks, networks, ledger, venues, k, side, amount
+            payers, routes, venues, k, side, amount
         )
         if got <= 0.0 or (side == 0 and through >= 0 and payers.route[row] >= 0):
             continue  # closed, or the user still waits for a wrapped token
@@ -202,7 +194,7 @@ def cheapest_way(payers, routes, locks, networks, ledger, prices, venues, row, s
 
 
 @kernel
-def pay(payers, wheel, routes, locks, networks, box, ledger, prices, venues, row, now):  # type: ignore[no-untyped-def]
+def pay(payers, wheel, routes, box, ledger, prices, venues, row, now):  # type: ignore[no-untyped-def]
     """Let one user decide and post at most one payment."""
     due = wheel.due[row]
     way, size = uniforms(wheel.clock[_SEED], wheel.clock[_STREAM], due, row, 0)
@@ -213,7 +205,7 @@ def pay(payers, wheel, routes, locks, networks, box, ledger, prices, venues, row
     if amount <= 0.0:
         return
     k, pool, pays, out = cheapest_way(
-        payers, routes, locks, networks, ledger, prices, venues, row, side, amount
+        payers, routes, prices, venues, row, side, amount
     )
     if k < 0:
         return
@@ -235,7 +227,7 @@ def pay(payers, wheel, routes, locks, networks, box, ledger, prices, venues, row
     post(box, order)
 
 
-@kernel(inline=False)
+@kernel
 def swap_arrived(payers, routes, box, ledger, venues, row, now):  # type: ignore[no-untyped-def]
     """Swap a wrapped token that has arrived; returns whether the user still waits."""
     k, group = payers.route[row], payers.number[_GROUP]
@@ -272,13 +264,13 @@ def look_for_arrivals(payers, routes, box, ledger, venues, now):  # type: ignore
 
 @handler
 def react(binding, message):  # type: ignore[no-untyped-def]
-    payers, wheel, routes, locks, networks, box, ledger, prices, venues = unpack(binding)
+    payers, wheel, routes, box, ledger, prices, venues = unpack(binding)
     clock = clock_at(message)
     if clock.chain == payers.number[_OTHER]:
         look_for_arrivals(payers, routes, box, ledger, venues, clock.now)
     row = next_arrival(wheel, clock.now)
     while row >= 0:
-        pay(payers, wheel, routes, locks, networks, box, ledger, prices, venues, row, clock.now)
+        pay(payers, wheel, routes, box, ledger, prices, venues, row, clock.now)
         renew(wheel, row, wheel.due[row])
         row = next_arrival(wheel, clock.now)
     return OK

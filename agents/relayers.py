@@ -27,13 +27,10 @@ from agents.bridge_routes import (
     draft_route,
     fund_gas,
     make_routes,
-    payable,
     quote_route,
     waiting_cost,
 )
 from agents.population import ColumnarAgent
-from sim.bridges.liquidity_network import LiquidityNetworkState
-from sim.bridges.lock_and_mint import LockAndMintState
 from sim.chain import clock_at
 from sim.draws import uniform_column
 from sim.exchange import exchange_of
@@ -130,8 +127,6 @@ class Relayer(ColumnarAgent):
 unpack = view_of(
     RelayersState,
     BridgeRoutes,
-    LockAndMintState,
-    LiquidityNetworkState,
     Outbox,
     Ledger,
     Prices,
@@ -140,7 +135,7 @@ unpack = view_of(
 
 
 @kernel
-def bounds_against_par(relayers, routes, locks, venues, prices, row, k):  # type: ignore[no-untyped-def]
+def bounds_against_par(relayers, routes, venues, prices, row, k):  # type: ignore[no-untyped-def]
     """Return the prices of the wrapped token, in the pool's other token, to buy up to and sell down to.
 
     Both are marginal prices on the swap curve at which the last bit still earns the margin.
@@ -149,7 +144,7 @@ def bounds_against_par(relayers, routes, locks, venues, prices, row, k):  # type
     counter = venues.token1[pool] if venues.token0[pool] == wrapped else venues.token0[pool]
     par = prices.reference[routes.tokens[k, 0]] / prices.reference[counter]
     phi = 1.0 - venues.fee[pool]
-    base = locks.fee[routes.line[k]] + relayers.margin[row]
+    base = venues.fee[routes.venue[k]] + relayers.margin[row]
     redeem = base + waiting_cost(routes, k, 1, relayers.terms[_WAITING])
     mint = base + waiting_cost(routes, k, 0, relayers.terms[_WAITING])
     return par * (1.0 - redeem) * phi, par * (1.0 + mint) / phi
@@ -164,18 +159,17 @@ def profit_against_par(prices, routes, k, bought, q, token_in, token_out):  # ty
     return q.amount_out * prices.reference[token_out] - q.amount_in * par
 
 
-@kernel(inline=False)
-def trade_against_par(relayers, routes, locks, box, ledger, prices, venues, row, k, now):  # type: ignore[no-untyped-def]
+@kernel
+def trade_against_par(relayers, routes, box, ledger, prices, venues, row, k, now):  # type: ignore[no-untyped-def]
     """Let one relayer compare one wrapped token with its par and post at most one swap."""
     pool, wrapped = routes.pool[k], routes.tokens[k, 1]
-    bridge_stops = locks.is_paused[routes.line[k]] != 0
-    if bridge_stops or venues.is_halted[pool] != 0 or venues.is_halted[routes.venue[k]] != 0:
+    if venues.is_halted[pool] != 0 or venues.is_halted[routes.venue[k]] != 0:
         return
     if venues.version[pool] == relayers.seen[row, k] and now <= relayers.asked[row, k]:
         return
     is_first = venues.token0[pool] == wrapped
     price = venues.price[pool] if is_first else 1.0 / venues.price[pool]
-    buy_up_to, sell_down_to = bounds_against_par(relayers, routes, locks, venues, prices, row, k)
+    buy_up_to, sell_down_to = bounds_against_par(relayers, routes, venues, prices, row, k)
     if price < buy_up_to:
         bought, limit, side = True, buy_up_to, 1 if is_first else 0
     elif price > sell_down_to:
@@ -187,7 +181,8 @@ def trade_against_par(relayers, routes, locks, box, ledger, prices, venues, row,
     group = relayers.number[0]
     amount = balance_of(ledger, group, row, token_in)
     if bought:
-        amount = min(amount, payable(locks, routes.line[k]) * price)
+        _, payable = quote_route(venues, routes, k, 1, amount / price)
+        amount = payable * price
     q = quote(venues, pool, side, amount, limit if is_first else 1.0 / limit)
     if q.status != OK:
         return
@@ -230,18 +225,14 @@ def restock_amount(relayers, routes, ledger, row, k):  # type: ignore[no-untyped
     return 0, min(-off, 0.9 * spare)
 
 
-@kernel(inline=False)
-def restock(relayers, routes, locks, networks, box, ledger, venues, row, k, now):  # type: ignore[no-untyped-def]
+@kernel
+def restock(relayers, routes, box, ledger, venues, row, k, now):  # type: ignore[no-untyped-def]
     """Send a holding that is off its target over its bridge."""
-    if now <= relayers.busy[row, k] or venues.is_halted[routes.venue[k]] != 0:
+    if now <= relayers.busy[row, k]:
         return
     side, amount = restock_amount(relayers, routes, ledger, row, k)
-    if routes.kind[k] == LOCK and side == 1:
-        amount = min(amount, payable(locks, routes.line[k]))
+    _, amount = quote_route(venues, routes, k, side, amount)
     if amount <= _LEAST_SHARE * relayers.stock[routes.tokens[k, 1]]:
-        return
-    status, _ = quote_route(routes, locks, networks, ledger, k, side, amount)
-    if status != OK:
         return
     order = draft_route(box, venues, routes, k, side, amount, relayers.number[0], row, now)
     order.expires = now + _PATIENCE * box.chains[order.chain].interval
@@ -254,7 +245,7 @@ def restock(relayers, routes, locks, networks, box, ledger, venues, row, k, now)
 
 @handler
 def react(binding, message):  # type: ignore[no-untyped-def]
-    relayers, routes, locks, networks, box, ledger, prices, venues = unpack(binding)
+    relayers, routes, box, ledger, prices, venues = unpack(binding)
     clock = clock_at(message)
     n = relayers.margin.shape[0]
     if clock.chain == relayers.number[2]:
@@ -268,9 +259,9 @@ def react(binding, message):  # type: ignore[no-untyped-def]
         for row in range(n):
             if has_pool:
                 trade_against_par(
-                    relayers, routes, locks, box, ledger, prices, venues, row, k, clock.now
+                    relayers, routes, box, ledger, prices, venues, row, k, clock.now
                 )
-            restock(relayers, routes, locks, networks, box, ledger, venues, row, k, clock.now)
+            restock(relayers, routes, box, ledger, venues, row, k, clock.now)
     return OK
 
 

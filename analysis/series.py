@@ -39,6 +39,12 @@ def since(frame: pd.DataFrame, start: float) -> pd.DataFrame:
     return frame[frame["time"] >= start]
 
 
+def measured(frame: pd.DataFrame, warmup: float) -> pd.DataFrame:
+    """Return the rows after the warm-up; all of them where the run ended before."""
+    rows = since(frame, warmup)
+    return rows if len(rows) else frame
+
+
 def wide(frame: pd.DataFrame, name: str, value: str) -> pd.DataFrame:
     """Return one column a name and one row a time; the last row of a name and time counts.
 

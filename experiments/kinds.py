@@ -8,7 +8,9 @@ from __future__ import annotations
 from agents import (
     arbitrageurs,
     borrowers,
+    cycle_arbitrage,
     informed_traders,
+    liquidity_providers,
     momentum_traders,
     noise_traders,
     oracle_keepers,
@@ -31,9 +33,11 @@ _MECHANISMS: list[Mechanism] = [
 _POPULATIONS: list[PopulationKind] = [
     noise_traders.KIND,
     arbitrageurs.KIND,
+    cycle_arbitrage.KIND,
     oracle_keepers.KIND,
     informed_traders.KIND,
     momentum_traders.KIND,
+    liquidity_providers.KIND,
     suppliers.KIND,
     borrowers.KIND,
 ]

@@ -163,13 +163,12 @@ class Recorder:
         names = ["", *world.token_names]
         space, number = split_cause(fills["parent"])
         time = fills["time"] / TICKS_PER_SECOND
-        time = np.where(fills["time"] > 0, time, fills["expires"] / TICKS_PER_SECOND)
         lead = fills["leg"] == 0
         is_group = fills["group"]
         statuses = sorted(_STATUS)
         self.writers["fills"].append(
             {
-                "fill_id": fills["fill"],
+                "fill_id": fills["fill_id"],
                 "order_id": fills["id"],
                 "leg": fills["leg"],
                 "cause_id": fills["parent"],
@@ -202,7 +201,7 @@ class Recorder:
         )
         self.writers["causes"].append(
             {
-                "fill_id": fills["fill"],
+                "fill_id": fills["fill_id"],
                 "time": time,
                 "parent_kind": Text(space, list(CAUSE_KINDS)),
                 "parent_id": number,
@@ -220,7 +219,7 @@ class Recorder:
         seized = fills["amount_out"]
         self.writers["liquidations"].append(
             {
-                "fill_id": fills["fill"],
+                "fill_id": fills["fill_id"],
                 "time": fills["time"] / TICKS_PER_SECOND,
                 "chain": Text(fills["chain"], world.chain_names),
                 "venue": Text(fills["venue"], world.venue_names),

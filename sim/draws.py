@@ -47,7 +47,7 @@ def philox(c0, c1, c2, c3, k0, k1):  # type: ignore[no-untyped-def]
 def uniforms(seed, stream, index, row, draw):  # type: ignore[no-untyped-def]
     """Return two independent uniforms in (0, 1), 52 bits each, at an address."""
     a, b, c, d = philox(
-        row & 0xFFFFFFFF,
+        uint64(row) & uint64(0xFFFFFFFF),
         index & 0xFFFFFFFF,
         stream,
         ((index >> 32) << 8) | draw,

@@ -111,18 +111,20 @@ def write_fill(box, tables, prices, order):  # type: ignore[no-untyped-def]
         order.value_in = order.amount_in * prices.reference[order.token_in]
     if order.token_out >= 0:
         order.value_out = order.amount_out * prices.reference[order.token_out]
-    order.fill = box.counter[NEXT_FILL]
+    order.fill_id = box.counter[NEXT_FILL]
     box.counter[NEXT_FILL] += 1
     tables.fills[box.counter[N_FILLS]] = order
     box.counter[N_FILLS] += 1
 
 
 @kernel
-def write_legs(box, tables, prices, slot, status):  # type: ignore[no-untyped-def]
-    """Write every leg of an order with one status, and give its slab rows back."""
+def write_legs(box, tables, prices, clock, slot, status):  # type: ignore[no-untyped-def]
+    """Write every leg of an order that did not execute, and give its slab rows back."""
     while slot >= 0:
         order = box.orders[slot]
         order.status = status
+        order.time, order.height = clock.now, clock.height
+        order.amount_in = order.amount_out = order.fee_paid = 0.0
         write_fill(box, tables, prices, order)
         after = order.next_leg
         release(box, slot)
@@ -183,7 +185,8 @@ def execute_order(box, tables, ledger, prices, venues, head, clock):  # type: ig
     if head.next_leg >= 0:
         status = quote_legs(box, tables, ledger, venues, head)
         if status != OK:
-            write_legs(box, tables, prices, head.slot, LEG_FAILED)
+            box.chains[head.chain].n_failed += 1
+            write_legs(box, tables, prices, clock, head.slot, LEG_FAILED)
             return OK
     slot = head.slot
     while slot >= 0:
@@ -192,7 +195,7 @@ def execute_order(box, tables, ledger, prices, venues, head, clock):  # type: ig
         if venues.is_halted[order.venue] != 0:
             order.status = HALTED
         else:
-            order.fill = box.counter[NEXT_FILL]
+            order.fill_id = box.counter[NEXT_FILL]
             order.status = invoke(
                 tables.execute[order.verb],
                 tables.verb_binding[order.verb],
@@ -201,7 +204,7 @@ def execute_order(box, tables, ledger, prices, venues, head, clock):  # type: ig
         if order.status == FAULT or (order.status != OK and head.next_leg >= 0):
             return FAULT
         if order.status == OK:
-            venues.last_fill[order.venue] = order.fill
+            venues.last_fill[order.venue] = order.fill_id
         else:
             order.amount_in = order.amount_out = order.fee_paid = 0.0
             box.chains[order.chain].n_failed += 1
@@ -226,7 +229,7 @@ def build_block(box, tables, ledger, prices, venues, clock):  # type: ignore[no-
         slot = pop(box, number)
         order = box.orders[slot]
         if order.expires < clock.now:
-            write_legs(box, tables, prices, slot, EXPIRED)
+            write_legs(box, tables, prices, clock, slot, EXPIRED)
             continue
         if (
             order.arrival > clock.now
@@ -238,7 +241,7 @@ def build_block(box, tables, ledger, prices, venues, clock):  # type: ignore[no-
             continue
         order.time, order.height = clock.now, clock.height
         if pay_gas(box, ledger, order) != OK:
-            write_legs(box, tables, prices, slot, UNPAID)
+            write_legs(box, tables, prices, clock, slot, UNPAID)
             continue
         order.place = chain.n_included
         chain.n_included += 1

@@ -398,4 +398,4 @@ else:
 @kernel
 def row_address(array: np.ndarray, row: int) -> int:
     """Return the address of one row of an array of records."""
-    return array.ctypes.data + row * array.itemsize
+    return array.ctypes.data + int(row) * array.itemsize

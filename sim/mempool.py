@@ -13,7 +13,7 @@ import numpy as np
 from sim.chain import CHAIN
 from sim.draws import philox
 from sim.kernel import I8, I8x2, blank, invoke, kernel, records, row_address
-from sim.orders import ORDER
+from sim.orders import ORDER, REFUSED
 
 # Entries of Outbox.counter.
 N_FREE, NEXT_ORDER, N_FILLS, NEXT_FILL, N_REFUSED, SEED, N_BLOCKS, N_ORDERS = range(8)
@@ -58,7 +58,7 @@ def claim(box):  # type: ignore[no-untyped-def]
     order.price_limit = order.amount_in = order.amount_out = order.fee_paid = 0.0
     order.value_in = order.value_out = order.price_after = order.gas_paid = order.gas_price = 0.0
     order.x = order.y = 0.0
-    order.parent = order.a = order.b = order.time = order.height = order.fill = 0
+    order.parent = order.a = order.b = order.time = order.height = order.fill_id = 0
     order.status = order.place = order.leg = order.flags = 0
     order.token_in = order.token_out = -1
     return order
@@ -74,7 +74,15 @@ def release(box, slot):  # type: ignore[no-untyped-def]
 
 @kernel
 def join(box, head, leg):  # type: ignore[no-untyped-def]
-    """Append a leg to a composite order that has not been posted; its gas joins the head's."""
+    """Append a leg to a composite order that has not been posted; its gas joins the head's.
+
+    A leg that found no room marks the whole order, which `post` then refuses.
+    """
+    sink = box.orders.shape[0] - 1
+    if head.slot == sink or leg.slot == sink:
+        head.flags |= REFUSED
+        release(box, leg.slot)
+        return
     last = head.slot
     while box.orders[last].next_leg >= 0:
         last = box.orders[last].next_leg
@@ -89,11 +97,7 @@ def join(box, head, leg):  # type: ignore[no-untyped-def]
 def post(box, order):  # type: ignore[no-untyped-def]
     """Put an order in its chain's mempool; returns its number, or -1 when there is no room."""
     sink = box.orders.shape[0] - 1
-    is_refused, at = False, order.slot
-    while at >= 0:
-        is_refused |= at == sink
-        at = box.orders[at].next_leg
-    if is_refused:
+    if order.slot == sink or (order.flags & REFUSED) != 0:
         at = order.slot
         while at >= 0:
             after = box.orders[at].next_leg

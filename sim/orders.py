@@ -32,7 +32,7 @@ ORDER = np.dtype(
         ("x", "f8"),  # what the verb reports beside its amounts …
         ("y", "f8"),  # … such as the health factor before a liquidation
         ("id", "i8"),  # order number
-        ("fill", "i8"),  # fill number
+        ("fill_id", "i8"),  # fill number
         ("parent", "i8"),  # cause: space << 56 | number
         ("arrival", "i8"),  # tick at which it reached the mempool
         ("expires", "i8"),  # tick after which it is dropped
@@ -79,6 +79,7 @@ quote_at: Any = record_of(QUOTE)
 # Flags of an order.
 CHAINED = 1  # the amount of this leg is what the leg before it gives
 FLASH = 2  # this leg is paid with what an earlier leg of the order brought in
+REFUSED = 4  # a leg found no room in the mempool
 
 # What can cause an order: the high byte of `parent`.
 NO_CAUSE, PRICE, FILL, ACCRUAL, SHOCK, ROUTINE = range(6)

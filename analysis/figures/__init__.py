@@ -81,7 +81,7 @@ def _drawn(tables: Mapping[str, pd.DataFrame], setting: Setting) -> Iterator[tup
         yield "health", plot_health(positions, setting)
     if len(positions) or len(liquidations):
         yield "liquidations", plot_liquidations(liquidations, positions, markets, setting)
-    if len(pool_results(pools, fills, setting.warmup)):
+    if (pool_results(pools, fills, setting.warmup)["value"] > 0.0).any():
         yield "liquidity", plot_liquidity(pools, fills, setting)
     graph = token_graph(pools, fills, bridges, markets, setting.tokens)
     if graph.number_of_edges():

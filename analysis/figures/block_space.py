@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from analysis.series import since
+from analysis.series import measured
 from analysis.setting import Setting
 from analysis.style import (
     hours,
@@ -65,7 +65,7 @@ def plot_block_space(
     legend_right(panels[0], "chain")
     time_axes(panels, setting, 0.0, end)
     panels[1].yaxis.set_major_locator(MaxNLocator(5, integer=True))
-    title(panels[0], _headline(since(chains, setting.warmup)))
+    title(panels[0], _headline(measured(chains, setting.warmup)))
     return np.asarray(panels)
 
 

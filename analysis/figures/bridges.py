@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.series import since, wide
+from analysis.series import measured, wide
 from analysis.setting import Setting
 from analysis.style import INK, hours, legend_right, looks, make_figure, styled, time_axes, title
 from sim.units import HOUR
@@ -57,14 +57,14 @@ def plot_bridges(
                 label=name,
             )  # fmt: skip
         axes.axhline(100.0 * par, color=INK, lw=0.8)
-        away = 100.0 * max(float((values - par).abs().max().max()), 0.002)
+        away = 100.0 * max(float(np.nan_to_num((values - par).abs().max().max())), 0.002)
         axes.set_ylim(100.0 * par - 1.15 * away, 100.0 * par + 0.3 * away)
         if float((values - par).max().max()) * 100.0 > 0.3 * away:
             axes.set_ylim(top=100.0 * par + 1.15 * away)
         axes.set_ylabel(label)
     legend_right(panels[0], "bridge")
     time_axes(panels, setting, float(bridges["time"].min()), float(bridges["time"].max()))
-    title(panels[0], _headline(since(named, setting.warmup)))
+    title(panels[0], _headline(measured(named, setting.warmup)))
     return np.asarray(panels)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from analysis.series import since
+from analysis.series import measured
 from analysis.setting import Setting
 from analysis.style import (
     PALETTE,
@@ -77,18 +77,22 @@ def plot_health(
     debt = positions.groupby(venues)["debt"].sum().nlargest(_MOST)
     figure = figure or make_figure(1.6 + 2.4 * len(debt))
     panels = figure.subplots(len(debt), 1, sharex=True, sharey=True, squeeze=False).ravel()
-    for axes, venue in zip(panels, debt.index, strict=True):
-        _plot_bands(axes, health_quantiles(positions[venues == venue]))
+    bands = {str(venue): health_quantiles(positions[venues == venue]) for venue in debt.index}
+    for axes, (venue, quantiles) in zip(panels, bands.items(), strict=True):
+        _plot_bands(axes, quantiles.clip(_FLOOR, _CEILING))
         axes.set_ylabel(f"{venue}\nhealth factor (-)")
+    low, high = (pd.concat(bands.values())[share] for share in (SHARES[0], SHARES[-1]))
+    panels[0].set_ylim(
+        0.95 * max(min(low.min(), 0.9), _FLOOR), 1.05 * min(max(high.max(), 2.1), _CEILING)
+    )
     legend_right(panels[0])
     times = positions["time"]
     time_axes(panels, setting, float(times.min()), float(times.max()))
-    title(panels[0], _headline(since(positions, setting.warmup)))
+    title(panels[0], _headline(measured(positions, setting.warmup)))
     return panels
 
 
-def _plot_bands(axes: Axes, quantiles: pd.DataFrame) -> None:
-    shown = quantiles.clip(_FLOOR, _CEILING)
+def _plot_bands(axes: Axes, shown: pd.DataFrame) -> None:
     at = hours(shown.index)
     blue, red = PALETTE[0], PALETTE[2]
     axes.fill_between(
@@ -101,8 +105,6 @@ def _plot_bands(axes: Axes, quantiles: pd.DataFrame) -> None:
     axes.axhline(1.0, color=red, lw=1.5, ls=(0, (5, 1.5)), label="liquidated below 1")
     axes.set_yscale("log")
     axes.yaxis.set_minor_locator(NullLocator())
-    low, high = axes.get_ylim()
-    axes.set_ylim(min(low, 0.85), max(high, 2.2))
     axes.yaxis.set_major_locator(FixedLocator([0.5, 0.75, 1, 1.5, 2, 3, 5, 10]))
     plain_axis(axes)
 

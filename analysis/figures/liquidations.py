@@ -55,17 +55,19 @@ def plot_liquidations(
     bad = _by_chain(bad_debt_path(positions, markets), markets)
     chains = sorted({*liquidations["chain"].astype(str), *bad.columns})
     look = looks(chains)
-    end = max(float(frame["time"].max()) for frame in (markets, positions) if len(frame))
+    end = max(
+        float(frame["time"].max()) for frame in (markets, positions, liquidations) if len(frame)
+    )
     figure = figure or make_figure(5.6)
     panels = figure.subplots(2, 1, sharex=True, height_ratios=[1.3, 1.0])
     edges = np.linspace(0.0, end / HOUR, _BINS + 1)
     if len(liquidations):
         _plot_bars(panels[0], liquidations, edges, {name: look[name].color for name in look})
     panels[0].set_ylabel(f"debt liquidated\n(USD per {60 * edges[1]:.0f} min)")
-    for chain in bad:
-        one = look[str(chain)]
+    for chain in chains:
+        one, path = look[chain], bad.get(chain, bad.sum(axis=1)[:0])
         panels[1].plot(
-            hours(bad.index), bad[chain], color=one.color, ls=one.dashes, marker=one.marker,
+            hours(path.index), path, color=one.color, ls=one.dashes, marker=one.marker,
             ms=3.0, lw=1.5, drawstyle="steps-post", label=chain,
         )  # fmt: skip
     panels[1].set_ylabel("bad debt (USD)")

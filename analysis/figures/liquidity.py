@@ -59,8 +59,7 @@ def plot_liquidity(
     """
     results = pool_results(pools, fills, setting.warmup)
     names = ["fees", "lvr", "inventory", "total"]
-    start = results.groupby("venue")["value"].first()
-    start = start[start > 0.0].nlargest(_MOST)
+    start = results[results["value"] > 0.0].groupby("venue")["value"].first().nlargest(_MOST)
     results = results[results["venue"].isin(start.index)].copy()
     results[names] = results[names].mul(100.0 / results["venue"].map(start), axis=0)
     figure = figure or make_figure(4.2 + 0.55 * len(start))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analysis.liquidity import price_errors
-from analysis.series import since, value_at, wide
+from analysis.series import measured, value_at, wide
 from analysis.setting import Setting
 from analysis.style import (
     INK,
@@ -78,7 +78,7 @@ def plot_prices(
     time_axes(panels, setting, prices.index[0], prices.index[-1])
     for axes in panels:
         legend_right(axes)
-    title(panels[0], _headline(since(errors.reset_index(), setting.warmup).set_index("time")))
+    title(panels[0], _headline(measured(errors.reset_index(), setting.warmup).set_index("time")))
     return panels
 
 

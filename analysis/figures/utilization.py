@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analysis.lending import FULL, hours_at_full_utilization, reserve_names
-from analysis.series import since, wide
+from analysis.series import measured, wide
 from analysis.setting import Setting
 from analysis.style import (
     FAINT,
@@ -70,7 +70,7 @@ def plot_utilization(
     panels[1].set_ylabel("borrow rate (% per year)")
     legend_right(panels[0], "reserve")
     time_axes(panels, setting, float(named["time"].min()), float(named["time"].max()))
-    title(panels[0], _headline(since(named, setting.warmup)))
+    title(panels[0], _headline(measured(named, setting.warmup)))
     return np.asarray(panels)
 
 

@@ -84,7 +84,10 @@ class ConcentratedConfig(Config):
         None, ge=1, le=16_383, description="Ticks between usable ones; by the fee when left out."
     )
     fee_protocol: int = Field(
-        0, ge=0, le=10, description="The protocol takes one n-th of the fees; 0: nothing, else 4 to 10."
+        0,
+        ge=0,
+        le=10,
+        description="The protocol takes one n-th of the fees; 0: nothing, else 4 to 10.",
     )
     value_usd: float = Field(
         gt=0.0,
@@ -262,7 +265,9 @@ def spacing_of(config: ConcentratedConfig) -> int:
     pips = round(config.fee * 1e6)
     if pips not in _SPACING:
         known = ", ".join(f"{p / 1e6:g}" for p in _SPACING)
-        raise InputError(f"fee {config.fee:g} has no deployed tick spacing ({known}); set tick_spacing")
+        raise InputError(
+            f"fee {config.fee:g} has no deployed tick spacing ({known}); set tick_spacing"
+        )
     return _SPACING[pips]
 
 
@@ -308,7 +313,9 @@ def make(world: World, sites: Sequence[VenueSite]) -> tuple[ConcentratedState, P
         lower, upper = range_around(
             price, site.config.half_width, int(state.pool["tick_spacing"][site.row])
         )
-        provide(world, (state, desk), site.row, OUTSIDE, GENESIS, (lower, upper), site.config.value_usd)
+        provide(
+            world, (state, desk), site.row, OUTSIDE, GENESIS, (lower, upper), site.config.value_usd
+        )
     return state, desk
 
 
@@ -386,7 +393,9 @@ def claims(world: World, own: tuple[ConcentratedState, PoolDesk]) -> list[Claim]
     return found
 
 
-def sample(world: World, own: tuple[ConcentratedState, PoolDesk]) -> dict[str, list[dict[str, Any]]]:
+def sample(
+    world: World, own: tuple[ConcentratedState, PoolDesk]
+) -> dict[str, list[dict[str, Any]]]:
     """Return the rows for the `pools` record."""
     state, desk = own
     rows = []

@@ -90,9 +90,9 @@ def change_tick(tick, liquidity, liquidity_low, n, sign):  # type: ignore[no-unt
 
 
 @kernel
-def subtract_sides(
+def subtract_sides(  # type: ignore[no-untyped-def]
     whole, whole_low, lower, lower_low, upper, upper_low, place_lower, place_upper, cursor
-):  # type: ignore[no-untyped-def]
+):
     """Return growth inside a range as a pair, from the global one and those outside its ticks."""
     if place_lower > cursor:  # the price is below the range: outside means above
         return add_pairs(lower, lower_low, -upper, -upper_low)

@@ -43,7 +43,7 @@ from sim.bridges.transfers import (
 )
 from sim.kernel import F8, I8, F8x2, I8x2, handler, kernel, records, view_of
 from sim.ledger import Ledger, balance_of, transfer
-from sim.orders import order_at
+from sim.orders import order_at, quote_at
 from sim.registry import Claim, Config, Mechanism, VenueSite, Verb
 from sim.status import Status
 from sim.units import ticks
@@ -274,6 +274,17 @@ def ask(networks, agenda, ledger, venues, order):  # type: ignore[no-untyped-def
 
 
 @handler
+def estimate(binding, message):  # type: ignore[no-untyped-def]
+    """Quote a transfer for those who choose a bridge."""
+    networks, _, _, venues = unpack(binding)
+    q = quote_at(message)
+    status, net, fee = quote_network(networks, venues.row[q.venue], q.side, q.amount)
+    if status == OK:
+        q.amount_in, q.amount_out, q.fee_paid = q.amount, net, fee
+    return status
+
+
+@handler
 def _quote_send(binding, message):  # type: ignore[no-untyped-def]
     networks, agenda, ledger, venues = unpack(binding)
     order = order_at(message)
@@ -332,6 +343,7 @@ def make(world: World, sites: Sequence[VenueSite]) -> LiquidityNetworkState:
     usd = np.array([config.inventory_usd for config in configs])
     inventory = usd[:, None] / world.prices.fundamental[tokens]
     for site in sites:
+        world.venues.fee[site.number] = site.config.base_fee_bps * 1e-4
         for side, token in enumerate(site.tokens):
             world.endow(site.group, site.account, token, float(inventory[site.row, side]))
     delay = np.array([ticks(c.fill_seconds) for c in configs], np.int64)

@@ -47,7 +47,7 @@ from sim.bridges.transfers import (
 from sim.errors import InputError
 from sim.kernel import F8, I8, F8x2, I8x2, handler, kernel, records, view_of
 from sim.ledger import Ledger, balance_of, burn, mint, transfer
-from sim.orders import order_at
+from sim.orders import order_at, quote_at
 from sim.prices import Prices, update_prices
 from sim.registry import Claim, Config, Mechanism, VenueSite, Verb
 from sim.status import Status
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
 
 CAP = int(Status.CAP)
 HALTED = int(Status.HALTED)
+NO_CASH = int(Status.NO_CASH)
 SLIPPAGE = int(Status.SLIPPAGE)
 BAD_AMOUNT = int(Status.BAD_AMOUNT)
 ZERO_AMOUNT = int(Status.ZERO_AMOUNT)
@@ -256,6 +257,28 @@ def ask(bridges, agenda, ledger, venues, order):  # type: ignore[no-untyped-def]
 
 
 @handler
+def estimate(binding, message):  # type: ignore[no-untyped-def]
+    """Quote a transfer for those who choose a bridge; redemptions only as far as the escrow pays.
+
+    What is on its way back comes first. NO_CASH: nobody knows when the escrow pays again.
+    """
+    bridges, _, ledger, _, venues = unpack(binding)
+    q = quote_at(message)
+    row = venues.row[q.venue]
+    amount = q.amount
+    if q.side == 1:
+        left = bridges.escrow[row] * (1.0 + ROUNDING) - bridges.in_flight[row, 1]
+        amount = min(amount, max(left, 0.0))
+        if amount <= 0.0 < q.amount:
+            return NO_CASH
+    owed = obligations_of(bridges, ledger.supply[bridges.tokens[row, 1]], row)
+    status, net, fee = quote_lock_and_mint(bridges, owed, row, q.side, amount)
+    if status == OK:
+        q.amount_in, q.amount_out, q.fee_paid = amount, net, fee
+    return status
+
+
+@handler
 def _quote_send(binding, message):  # type: ignore[no-untyped-def]
     bridges, agenda, ledger, _, venues = unpack(binding)
     order = order_at(message)
@@ -319,6 +342,7 @@ def make(world: World, sites: Sequence[VenueSite]) -> LockAndMintState:
     for site in sites:
         home, wrapped = site.tokens
         prices.asset[wrapped], prices.scale[wrapped] = prices.asset[home], prices.scale[home]
+        world.venues.fee[site.number] = site.config.fee_bps * 1e-4
         if site.config.other_chain == site.config.chain:
             raise InputError(
                 f"bridge '{site.name}' leads from chain '{site.config.chain}' to itself; "

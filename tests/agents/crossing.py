@@ -81,6 +81,13 @@ def crossing(population, config, *, network=True, fee_bps=5.0, market=False, see
         )
     )
     lock_and_mint.open_escrows(world, world.states["lock_and_mint"])
+    for module in (lock_and_mint, liquidity_network):
+        kind = module.MECHANISM.kind
+        if kind in world.states:
+            mine = world.venues.group == world.group(kind)
+            states = world._gather(module.MECHANISM.states, world.states[kind])
+            world.venues.quote[mine] = module.estimate.address
+            world.venues.quote_binding[mine] = world._bind(*states)
     return world
 
 

@@ -133,7 +133,7 @@ def test_a_trade_that_moved_the_pool_is_the_cause_of_the_one_back():
     assert world.group_names[moved["group"]] == HANDS
     assert world.group_names[back["group"]] == "arbs"
     space, number = split_cause(np.array([back["parent"]]))
-    assert (space[0], number[0]) == (FILL, moved["fill"])
+    assert (space[0], number[0]) == (FILL, moved["fill_id"])
 
 
 def test_they_spend_no_more_than_they_have():

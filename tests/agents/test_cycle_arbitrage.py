@@ -117,6 +117,20 @@ def test_a_triangle_is_traded_from_the_native_token_with_gas_kept_back():
     assert value(world, "cyclists")[0] > before[0]
 
 
+def test_a_pool_with_ticks_is_traded_as_any_other():
+    ticked = "venues.second=" + POOL.format("ETH, USD", 0.0005, 4e6).replace(
+        "constant_product", "concentrated_liquidity"
+    )
+    plain, other = make_world(*TWO_POOLS), make_world(ticked)
+    profits = []
+    for world in (plain, other):
+        push(world)
+        fills = of(world, run(world, 40.0).fills)
+        assert fills["status"].tolist() == [OK, OK]
+        profits.append(fills["amount_out"][1] - fills["amount_in"][0])
+    assert profits[0] == pytest.approx(profits[1], rel=1e-3)  # full range: the same curve
+
+
 def test_the_parent_is_the_fill_that_moved_the_pool():
     world = make_world(*TWO_POOLS)
     push(world)
@@ -124,7 +138,7 @@ def test_the_parent_is_the_fill_that_moved_the_pool():
     hands = every[every["group"] == world.group(HANDS)]
     spaces, numbers = split_cause(of(world, every)["parent"])
     assert spaces.tolist() == [FILL, FILL]
-    assert numbers.tolist() == [hands["fill"].max()] * 2
+    assert numbers.tolist() == [hands["fill_id"].max()] * 2
 
 
 def test_a_small_inventory_is_spent_whole():

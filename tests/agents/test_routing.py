@@ -149,7 +149,7 @@ def test_split_must_be_worth_its_second_order(world):
     gain = best_split_by_hand(60.0)[0] - max(sold(name, 60.0) for name in POOLS)
     for toll, splits in ((0.9 * gain, True), (1.1 * gain, False)):
         found = best_split(world.venues, every_pool(world), eth_token, usd_token, 60.0, toll)
-        assert (found[2] >= 0) is splits
+        assert bool(found[2] >= 0) is splits
 
 
 def test_amount_in_for_a_wanted_amount_inverts_the_swap_curve(world):

@@ -100,8 +100,9 @@ def test_drawing_leaves_no_open_figure(tmp_path):
 
 def test_the_same_run_draws_the_same_picture(tmp_path):
     (tmp_path / "again").mkdir()
-    tables = {name: quiet_run()[name] for name in ("pools", "fills")}
-    pairs = [draw_all(tables, quiet_manifest(), tmp_path / name) for name in ("", "again")]
+    tables = {"markets": crash_run()["markets"]}
+    pairs = [draw_all(tables, crash_manifest(), tmp_path / name) for name in ("", "again")]
+    assert len(pairs[0]) == 1
     for first, second in zip(*pairs, strict=True):
         assert first.read_bytes() == second.read_bytes()
 
@@ -152,6 +153,15 @@ def test_bad_debt_of_each_chain_is_drawn(panels):
     tops = {line.get_label(): line.get_ydata().max() for line in panels[1][1].lines[:2]}
     assert tops["mainnet"] == 40_000.0
     assert tops["rollup"] > 0.0
+
+
+def test_bands_of_health_fit_into_every_panel(run, panels):
+    low, high = panels[2][0].get_ylim()
+    for venue in ("cdp", "lend"):
+        quantiles = health_quantiles(run["positions"][run["positions"]["venue"] == venue])
+        assert low < quantiles[0.05].min()
+        assert quantiles[0.95].max() < high
+    assert low < 1.0
 
 
 def test_health_quantiles_are_weighted_by_debt():
@@ -230,3 +240,26 @@ def test_six_names_differ_in_color_line_and_marker():
 def test_money_is_written_short():
     shown = [money(amount) for amount in (0.0, 940.0, 12_400.0, 3.1e6, 2e9, -5e6)]
     assert shown == ["$0", "$940", "$12.4k", "$3.1m", "$2.0bn", "$-5.0m"]
+
+
+def cut(end):
+    return {name: table[table["time"] <= end] for name, table in crash_run().items()}
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [
+        cut(0.0),
+        {"liquidations": crash_run()["liquidations"]},
+        {"bridges": crash_run()["bridges"].assign(backing_ratio=np.nan, depeg=0.0)},
+        {"positions": crash_run()["positions"].assign(health_factor=np.inf)},
+        {"pools": crash_run()["pools"].assign(value_usd=0.0, reserve0=0.0, reserve1=0.0)},
+        {"chains": crash_run()["chains"].assign(base_fee=0.0)},
+    ],
+    ids=["start", "liquidations", "no backing", "no danger", "empty", "free"],
+)
+def test_odd_runs_are_drawn_too(tables, tmp_path):
+    manifest = crash_manifest() if "prices" in tables else {}
+    names = [path.stem for path in draw_all(tables, manifest, tmp_path)]
+    assert names
+    assert set(names) <= CRASH

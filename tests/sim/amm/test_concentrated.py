@@ -11,7 +11,12 @@ from pathlib import Path
 import pytest
 
 from sim.amm.concentrated import ConcentratedLiquidityPool
+from sim.amm.concentrated_state import PoolTerms, grow, make
+from sim.amm.position_index import find_position
+from sim.amm.positions import liquidity_for_amounts, mint, position_amounts, quote_mint
+from sim.amm.tick_math import sqrt_price_at_tick
 from sim.errors import InputError, RefusedError
+from sim.status import Status
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -121,7 +126,7 @@ def test_exact_out_pays_what_exact_in_gets():
     for pool in (one, other):
         pool.mint("ann", -600, 600, 1000.0)
         pool.mint("bob", -60, 120, 3000.0)
-    paid, got = one.swap(True, 40.0)
+    paid, got = one.swap(True, 30.0)
     assert other.swap(True, got) == pytest.approx((paid, got), rel=1e-12)
     assert other.sqrt_price == pytest.approx(one.sqrt_price, rel=1e-14)
 
@@ -151,9 +156,6 @@ def test_tick_after_coming_down_to_an_initialized_tick_is_one_less(quantum):
     pool = pool_at(quantum=quantum)
     pool.mint("ann", -600, 600, 1e15)
     pool.mint("bob", -60, 60, 1e15)
-    edge = ConcentratedLiquidityPool(0.003, 60, at(-60)).sqrt_price
-    from sim.amm.tick_math import sqrt_price_at_tick
-
     edge = float(sqrt_price_at_tick(-60))
     pool.swap(True, 1e30, edge)
     assert (pool.sqrt_price, pool.tick, pool.liquidity) == (edge, -61, 1e15)
@@ -163,8 +165,6 @@ def test_tick_after_coming_down_to_an_initialized_tick_is_one_less(quantum):
 
 @pytest.mark.parametrize("quantum", [None, 1.0])
 def test_tick_at_a_limit_on_an_idle_tick_is_the_tick_unless_a_bitmap_word_ends(quantum):
-    from sim.amm.tick_math import sqrt_price_at_tick
-
     pool = pool_at(quantum=quantum)
     pool.mint("ann", -60_000, 60_000, 1e15)
     pool.swap(True, 1e30, float(sqrt_price_at_tick(-120)))
@@ -187,6 +187,49 @@ def test_empty_pool_lets_the_price_move_for_nothing():
     pool = pool_at()
     assert pool.swap(True, 10.0, 0.5) == (0.0, 0.0)
     assert pool.sqrt_price == 0.5
+
+
+# --- many pools in one state ---------------------------------------------------------------------
+
+
+def two_pools(n_tick_slots=4, n_positions=1):
+    terms = [PoolTerms(0.003, 60, 1.0), PoolTerms(0.0005, 10, 1.1)]
+    return make(terms, n_tick_slots, n_positions)
+
+
+def test_mint_costs_what_its_quote_says_and_spends_the_given_amounts():
+    pools = two_pools()
+    key = (1, 3, 7, -600, 2400)
+    liquidity = liquidity_for_amounts(pools, 1, -600, 2400, 5.0, 2.0)
+    quoted = quote_mint(pools, *key, liquidity)
+    status, amount0, amount1, number = mint(pools, *key, liquidity)
+    assert (status, amount0, amount1) == quoted
+    assert (amount0 <= 5.0 * (1 + 1e-15), amount1) == (True, pytest.approx(2.0, rel=1e-14))
+    assert (number, find_position(pools, *key)) == (0, 0)
+    assert position_amounts(pools, 1, number) == (amount0, amount1)
+    assert pools.pool["liquidity"].tolist() == [0.0, liquidity]
+
+
+def test_full_table_refuses_unchanged_until_it_grows():
+    pools = two_pools()
+    assert mint(pools, 0, 0, 0, -60, 60, 5.0)[0] == Status.OK
+    before = [column.tobytes() for column in pools]
+    assert mint(pools, 1, 0, 0, -10, 2000, 5.0)[0] == Status.FULL  # no position left
+    assert mint(pools, 0, 0, 0, -120, 60, 5.0)[0] == Status.FULL  # no tick left
+    assert [column.tobytes() for column in pools] == before
+    pools = grow(pools)
+    assert mint(pools, 1, 0, 0, -10, 2000, 5.0)[0] == Status.OK
+    assert mint(pools, 0, 0, 0, -120, 60, 5.0)[0] == Status.FULL  # now it is the positions again
+    pools = grow(pools)
+    assert mint(pools, 0, 0, 0, -120, 60, 5.0)[0] == Status.OK
+    assert find_position(pools, 0, 0, 0, -60, 60) == 0
+    assert pools.pool["liquidity"].tolist() == [10.0, 5.0]
+
+
+def test_pool_without_a_price_is_halted():
+    pools = two_pools()
+    pools.pool[0].sqrt_price = 0.0
+    assert mint(pools, 0, 0, 0, -60, 60, 5.0)[0] == Status.HALTED
 
 
 # --- fees ----------------------------------------------------------------------------------------
@@ -244,28 +287,57 @@ def test_collect_pays_at_most_what_is_asked():
 
 
 # --- closed forms --------------------------------------------------------------------------------
+# The published example has bounds between ticks: the formulas are checked against its numbers, and
+# the pool against the formulas with the bounds it can have.
 
-PRICE, LOW, HIGH = 2000.0, 1600.0, 2500.0  # the example range, not on ticks
+PRICE = 2000.0
+PUBLISHED = 1600.0, 2500.0
+TICKS = 73_777, 78_240
+BOUNDS = 1.0001 ** TICKS[0], 1.0001 ** TICKS[1]
 
 
-def range_value(price, low=LOW, high=HIGH):
-    """Value of one unit of liquidity in token 1, from a pool whose bounds are the nearest ticks."""
-    lower, upper = (round(math.log(p) / math.log(1.0001)) for p in (low, high))
+def value_by_hand(price, low, high):
+    """Value in token 1 of one unit of liquidity."""
+    price_in = min(max(price, low), high)
+    root = math.sqrt(price_in)
+    return price * (1.0 / root - 1.0 / math.sqrt(high)) + root - math.sqrt(low)
+
+
+def loss_by_hand(price, low, high):
+    """Impermanent loss of a range, against holding what the mint took at PRICE."""
+    amount0 = 1.0 / math.sqrt(PRICE) - 1.0 / math.sqrt(high)
+    held = value_by_hand(PRICE, low, high) + amount0 * (price - PRICE)
+    return value_by_hand(price, low, high) / held - 1.0
+
+
+def range_holdings(price):
+    """Value in token 1, and token 0, of one unit of liquidity in a pool that went to a price."""
     pool = ConcentratedLiquidityPool(0.0, 1, math.sqrt(PRICE))
-    pool.mint("ann", lower, upper, 1e6)
+    pool.mint("ann", *TICKS, 1e6)
     target = math.sqrt(price)
     if target != pool.sqrt_price:
         pool.swap(target < pool.sqrt_price, math.inf, target)
-    held = pool.position("ann", lower, upper)
+    held = pool.position("ann", *TICKS)
     return (held.amount0 * price + held.amount1) / 1e6, held.amount0 / 1e6
 
 
-def test_value_per_liquidity_in_the_example_range():
-    assert range_value(PRICE)[0] == pytest.approx(9.442719, rel=1e-4)
+def test_value_of_the_published_range():
+    assert value_by_hand(PRICE, *PUBLISHED) == pytest.approx(9.442719, rel=1e-7)
+    assert range_holdings(PRICE)[0] == pytest.approx(value_by_hand(PRICE, *BOUNDS), rel=1e-12)
 
 
-def test_lvr_multiple_of_a_range_is_its_capital_efficiency():
-    # rate / V = L sigma^2 sqrt(P) / 4 / V, over sigma^2 / 8 of the full range; bounds on ticks.
+def test_lvr_of_a_range_is_that_of_the_full_range_times_9_472136():
+    # L sigma^2 sqrt(P) / 4 per value of the range, over sigma^2 / 8
+    assert 2 * math.sqrt(PRICE) / value_by_hand(PRICE, *PUBLISHED) == pytest.approx(
+        9.472136, abs=1e-6
+    )
+    value, _ = range_holdings(PRICE)
+    assert 2 * math.sqrt(PRICE) / value == pytest.approx(
+        2 * math.sqrt(PRICE) / value_by_hand(PRICE, *BOUNDS), rel=1e-12
+    )
+
+
+def test_lvr_multiple_at_the_middle_is_the_capital_efficiency():
     lower, upper = 73_780, 78_244
     low, high = 1.0001**lower, 1.0001**upper
     middle = math.sqrt(low * high)
@@ -275,30 +347,29 @@ def test_lvr_multiple_of_a_range_is_its_capital_efficiency():
     assert multiple == pytest.approx(1.0 / (1.0 - (low / high) ** 0.25), rel=1e-12)
 
 
-def test_lvr_multiple_of_the_published_range():
-    # amounts for bounds between ticks follow from two ticks pools by hand; here the formula itself
-    value = 2 * math.sqrt(PRICE) - PRICE / math.sqrt(HIGH) - math.sqrt(LOW)
-    assert 2.0 * math.sqrt(PRICE) / value == pytest.approx(9.472136, rel=1e-7)
-    assert range_value(PRICE)[0] == pytest.approx(value, rel=1e-4)
-
-
 @pytest.mark.parametrize(
     ("price", "loss"),
-    [(2200, -0.0107455), (1800, -0.0131284), (2500, -0.0586516), (1600, -0.0586516),
-     (4000, -0.2939887), (1000, -0.2939887)],
+    [(2200.0, -0.0107455), (1800.0, -0.0131284), (2500.0, -0.0586516), (1600.0, -0.0586516),
+     (4000.0, -0.2939887), (1000.0, -0.2939887)],
 )  # fmt: skip
 def test_impermanent_loss_in_and_out_of_a_range(price, loss):
-    value, amount0 = range_value(PRICE)
+    assert loss_by_hand(price, *PUBLISHED) == pytest.approx(loss, abs=1e-7)
+    value, amount0 = range_holdings(PRICE)
     held = value + amount0 * (price - PRICE)
-    assert range_value(price)[0] / held - 1.0 == pytest.approx(loss, abs=2e-5)
+    shown = range_holdings(price)[0] / held - 1.0
+    assert shown == pytest.approx(loss_by_hand(price, *BOUNDS), abs=1e-12)
 
 
 def test_delta_and_gamma_of_a_range():
-    step = 1.0
-    up, middle, down = (range_value(PRICE + k * step)[0] for k in (1, 0, -1))
-    assert range_value(PRICE)[1] == pytest.approx(2.36068e-3, rel=3e-4)
-    assert (up - down) / (2 * step) == pytest.approx(2.36068e-3, rel=3e-4)
-    assert (up - 2 * middle + down) / step**2 == pytest.approx(-5.59017e-6, rel=1e-4)
+    delta = 1.0 / math.sqrt(PRICE) - 1.0 / math.sqrt(PUBLISHED[1])
+    gamma = -0.5 * PRICE**-1.5
+    assert delta == pytest.approx(2.36068e-3, rel=1e-6)
+    assert gamma == pytest.approx(-5.59017e-6, rel=1e-6)
+    up, middle, down = (range_holdings(PRICE + k)[0] for k in (1.0, 0.0, -1.0))
+    here = 1.0 / math.sqrt(PRICE) - 1.0 / math.sqrt(BOUNDS[1])
+    assert range_holdings(PRICE)[1] == pytest.approx(here, rel=1e-12)
+    assert (up - down) / 2.0 == pytest.approx(here, rel=1e-6)
+    assert up - 2.0 * middle + down == pytest.approx(gamma, rel=1e-5)
 
 
 # --- refusals ------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 """Random operation sequences, pool with quantum 1 against the whole-number reference.
 
 An amount may differ by three units of either token at the price, or by 1e-9 of itself. Beyond that
-only what no float64 price can tell: four units in its last place, times the largest virtual reserves.
-A square-root price may differ by 1e-12, or by what three units move it. Both are counted.
+only what no float64 price can tell: four units in its last place, times the largest virtual
+reserves. A square-root price may differ by 1e-12, or by what three units move it. Both are counted.
 """
 
 import random
@@ -12,7 +12,7 @@ import pytest
 from sim.amm.concentrated import ConcentratedLiquidityPool
 from sim.errors import RefusedError
 from tests.sim.amm import integer_reference as reference
-from tests.sim.amm.integer_reference import Q96, Q128, IntegerPool, RefusalError
+from tests.sim.amm.integer_reference import Q96, IntegerPool, RefusalError
 
 SPACINGS = {100: 1, 500: 10, 3000: 60, 10000: 200}
 
