@@ -30,7 +30,8 @@ class Arrivals(NamedTuple):
 
 
 @kernel
-def _insert(wheel, row, due):  # type: ignore[no-untyped-def]
+def wake_at(wheel, row, due):  # type: ignore[no-untyped-def]
+    """Set the next arrival of a row that is off the wheel."""
     wheel.due[row] = due
     if due < NEVER:
         slot = (due // wheel.clock[2]) % wheel.head.shape[0]
@@ -43,7 +44,7 @@ def renew(wheel, row, last):  # type: ignore[no-untyped-def]
     """Draw the next arrival of a row after its last one at tick `last`."""
     u = uniforms(wheel.clock[0], wheel.clock[1], last, row, 255)[0]
     gap = -math.log(u) * wheel.mean_gap[row]
-    _insert(wheel, row, last + 1 + int(gap) if gap < 1e17 else NEVER)
+    wake_at(wheel, row, last + 1 + int(gap) if gap < 1e17 else NEVER)
 
 
 @kernel

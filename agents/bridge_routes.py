@@ -1,12 +1,11 @@
-"""Routes over bridges: what each bridge gives for an amount, how long it takes, what its token is worth.
+"""Routes over bridges: what each gives for an amount, how long it takes, what its token is worth.
 
-Participants that cross chains share this table of bridges, whatever their kind. Side 0 leads from the
-home chain to the other one, side 1 back.
+Participants that cross chains share this table of bridges, whatever their kind. Side 0 leads from
+the home chain to the other one, side 1 back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -19,6 +18,8 @@ from sim.units import DAY, TICKS_PER_SECOND
 from sim.venues import NO_TOKEN, draft, quote
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sim.registry import PopulationSite
     from sim.world import World
 

@@ -1,13 +1,13 @@
-"""Bridge users: they move a token to another chain and back, and flee a wrapped token that loses its par.
+"""Bridge users: they move a token to another chain and back, and flee a token that loses its par.
 
 A user arrives at its own rate, picks a direction, and takes the bridge with the least cost
 
     fee + delay x cost of a day + discount of the wrapped token (on the way there)
 
-unless that exceeds what it accepts. Nobody buys into a bridge that is paused or whose wrapped token
-trades further below par than `stop_discount`. A part of the users watches the discount: once it exceeds
-`fright_discount` each of them acts after its own delay, redeems all its wrapped tokens where the escrow
-can still pay, and else sells them in the pool.
+unless that exceeds what it accepts. Nobody buys into a bridge that is paused or whose wrapped
+token trades further below par than `stop_discount`. A part of the users watches the discount: once
+it exceeds `fright_discount` each of them acts after its own delay, redeems all its wrapped tokens
+where the escrow can still pay, and else sells them in the pool.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ def route_cost(users, routes, prices, venues, k, side, amount, net):  # type: ig
 
 @kernel
 def cheapest_route(users, routes, ledger, prices, venues, row, side, usd):  # type: ignore[no-untyped-def]
-    """Return (route, amount) of the least cost for a transfer of `usd`; route -1: none is accepted."""
+    """Return (route, amount) of the least cost for a transfer of `usd`; route -1: none."""
     best, best_amount, least = -1, 0.0, users.terms[_MAX_COST]
     for k in range(routes.venue.shape[0]):
         token = routes.tokens[k, side]
@@ -192,9 +192,7 @@ def move(users, wheel, routes, box, ledger, prices, venues, row, now):  # type: 
     way, size = uniforms(wheel.clock[_SEED], wheel.clock[_STREAM], due, row, 0)
     side = 0 if way < 0.5 else 1
     usd = users.size_usd[row] * math.exp(users.terms[_WITHIN] * normal(size))
-    k, amount = cheapest_route(
-        users, routes, ledger, prices, venues, row, side, usd
-    )
+    k, amount = cheapest_route(users, routes, ledger, prices, venues, row, side, usd)
     if k < 0:
         return
     order = draft_route(box, venues, routes, k, side, amount, users.number[0], row, now)
@@ -258,6 +256,7 @@ def watch(users, routes, box, ledger, prices, venues, k, now):  # type: ignore[n
 
 @handler
 def react(binding, message):  # type: ignore[no-untyped-def]
+    """Let everyone act before a block."""
     users, wheel, routes, box, ledger, prices, venues = unpack(binding)
     now = clock_at(message).now
     row = next_arrival(wheel, now)

@@ -253,7 +253,7 @@ def post_cycle(arbs, box, prices, venues, row, cycle, amount, profit, clock):  #
             leg.amount, leg.tip = amount, tip
             leg.max_fee += tip
         else:
-            leg.flags = CHAINED
+            leg.flag_bits = CHAINED
             join(box, box.orders[head], leg)
         arbs.asked[row, venue], arbs.posted[row, venue] = expires, venues.version[venue]
     box.orders[last].limit = amount + cost

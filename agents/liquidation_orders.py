@@ -205,18 +205,18 @@ def compose(hunters, lending, box, venues, row, candidate, plan, now):  # type: 
     if hunters.is_flash[row] != 0:
         source = flash_reserve(lending, venues, lender, lending.reserves[candidate.debt].token)
         head = draft(box, venues, lender, FLASH_LOAN, group, row, now)
-        head.b, head.amount, head.flags, head.parent = source, repaid, FLASH, candidate.parent
-        order.flags = FLASH
+        head.b, head.amount, head.flag_bits, head.parent = source, repaid, FLASH, candidate.parent
+        order.flag_bits = FLASH
         join(box, head, order)
     if pool >= 0:
         swap = draft_swap(box, venues, pool, side, 0.0, group, row, now)
-        swap.flags, swap.parent = CHAINED, candidate.parent
+        swap.flag_bits, swap.parent = CHAINED, candidate.parent
         swap.limit = cost * repaid + least
         join(box, head, swap)
     if hunters.is_flash[row] != 0:
         back = draft(box, venues, lender, FLASH_REPAY, group, row, now)
         back.b, back.amount1, back.limit = source, cost * repaid, least
-        back.flags, back.parent = CHAINED, candidate.parent
+        back.flag_bits, back.parent = CHAINED, candidate.parent
         join(box, head, back)
     return head
 

@@ -1,9 +1,10 @@
 """Payment users: they move a stablecoin to another chain, and want the native one there.
 
-A payment takes the cheapest way of two kinds: a liquidity network, which pays the native stablecoin; or
-a lock-and-mint bridge, whose wrapped token is swapped in the best pool of the other chain once it has
-arrived. On the way back the swap and the burn are one order: both or neither. The cost is what is lost
-against par, plus the delay at its daily cost; a payment that would cost more than `max_cost` is not made.
+A payment takes the cheapest way of two kinds: a liquidity network, which pays the native
+stablecoin; or a lock-and-mint bridge, whose wrapped token is swapped in the best pool of the other
+chain once it has arrived. On the way back the swap and the burn are one order: both or neither.
+The cost is what is lost against par, plus the delay at its daily cost; a payment that would cost
+more than `max_cost` is not made.
 """
 
 from __future__ import annotations
@@ -133,7 +134,7 @@ unpack = view_of(
 
 @kernel
 def payment_out(payers, routes, venues, k, side, amount):  # type: ignore[no-untyped-def]
-    """Return (stablecoins at the far end, pool, its side) of one way; 0: it is closed, pool -1: none."""
+    """Return (amount at the far end, pool, its side) of one way; 0: closed, pool -1: none."""
     here, there = payers.stable[side], payers.stable[1 - side]
     if routes.tokens[k, side] == here and routes.tokens[k, 1 - side] == there:
         return whole_route(venues, routes, k, side, amount), -1, 0
@@ -158,7 +159,7 @@ def send_back(payers, routes, box, venues, k, pool, pays, amount, least, row, no
     group = payers.number[_GROUP]
     order = draft_swap(box, venues, pool, pays, amount, group, row, now)
     burn = draft_route(box, venues, routes, k, 1, 0.0, group, row, now)
-    burn.flags = CHAINED
+    burn.flag_bits = CHAINED
     burn.limit = least
     burn.parent = _ROUTINE
     join(box, order, burn)
@@ -181,9 +182,7 @@ def cheapest_way(payers, routes, prices, venues, row, side, amount):  # type: ig
     usd_out = prices.reference[payers.stable[1 - side]]
     best, pool, pays, out, least = -1, -1, 0, 0.0, payers.terms[_MAX_COST]
     for k in range(routes.venue.shape[0]):
-        got, through, way = payment_out(
-            payers, routes, venues, k, side, amount
-        )
+        got, through, way = payment_out(payers, routes, venues, k, side, amount)
         if got <= 0.0 or (side == 0 and through >= 0 and payers.route[row] >= 0):
             continue  # closed, or the user still waits for a wrapped token
         cost = 1.0 - got * usd_out / (amount * usd_in)
@@ -204,9 +203,7 @@ def pay(payers, wheel, routes, box, ledger, prices, venues, row, now):  # type: 
     amount = min(usd / prices.reference[token], 0.5 * balance_of(ledger, group, row, token))
     if amount <= 0.0:
         return
-    k, pool, pays, out = cheapest_way(
-        payers, routes, prices, venues, row, side, amount
-    )
+    k, pool, pays, out = cheapest_way(payers, routes, prices, venues, row, side, amount)
     if k < 0:
         return
     least = out * (1.0 - payers.terms[_SLIPPAGE])
@@ -264,6 +261,7 @@ def look_for_arrivals(payers, routes, box, ledger, venues, now):  # type: ignore
 
 @handler
 def react(binding, message):  # type: ignore[no-untyped-def]
+    """Let everyone act before a block."""
     payers, wheel, routes, box, ledger, prices, venues = unpack(binding)
     clock = clock_at(message)
     if clock.chain == payers.number[_OTHER]:

@@ -1,14 +1,15 @@
 """Relayers: inventory on two chains, and arbitrage of wrapped tokens against their par.
 
-For each lock-and-mint bridge whose wrapped token has a pool, a relayer compares the pool with par, the
-reference price of the home token. Below par by more than it costs to redeem it buys in the pool and
-redeems at home; above par by more than it costs to mint it sells from its inventory and locks anew.
+For each lock-and-mint bridge whose wrapped token has a pool, a relayer compares the pool with par,
+the reference price of the home token. Below par by more than it costs to redeem it buys in the
+pool and redeems at home; above par by more than it costs to mint it sells from its inventory and
+locks anew.
 
     cost = fee + delay x cost of a day + margin
 
-It buys at most what the escrow can still redeem: a discount that the backing explains is left alone.
-Holdings that are off their target go back over the bridges (wrapped tokens, and tokens of liquidity
-networks) or over the reference market (all others), one transfer of a kind at a time.
+It buys at most what the escrow can still redeem: a discount that the backing explains is left
+alone. Holdings that are off their target go back over the bridges (wrapped tokens, and tokens of
+liquidity networks) or over the reference market (all others), one transfer of a kind at a time.
 """
 
 from __future__ import annotations
@@ -136,9 +137,10 @@ unpack = view_of(
 
 @kernel
 def bounds_against_par(relayers, routes, venues, prices, row, k):  # type: ignore[no-untyped-def]
-    """Return the prices of the wrapped token, in the pool's other token, to buy up to and sell down to.
+    """Return the prices of the wrapped token to buy up to and to sell down to.
 
-    Both are marginal prices on the swap curve at which the last bit still earns the margin.
+    Both are marginal prices on the swap curve, in the pool's other token, at which the last bit still
+    earns the margin.
     """
     pool, wrapped = routes.pool[k], routes.tokens[k, 1]
     counter = venues.token1[pool] if venues.token0[pool] == wrapped else venues.token0[pool]
@@ -181,8 +183,9 @@ def trade_against_par(relayers, routes, box, ledger, prices, venues, row, k, now
     group = relayers.number[0]
     amount = balance_of(ledger, group, row, token_in)
     if bought:
-        _, payable = quote_route(venues, routes, k, 1, amount / price)
-        amount = payable * price
+        excess = balance_of(ledger, group, row, wrapped) - relayers.stock[wrapped]
+        _, payable = quote_route(venues, routes, k, 1, amount / price + max(excess, 0.0))
+        amount = max(payable - max(excess, 0.0), 0.0) * price
     q = quote(venues, pool, side, amount, limit if is_first else 1.0 / limit)
     if q.status != OK:
         return
@@ -245,6 +248,7 @@ def restock(relayers, routes, box, ledger, venues, row, k, now):  # type: ignore
 
 @handler
 def react(binding, message):  # type: ignore[no-untyped-def]
+    """Let everyone act before a block."""
     relayers, routes, box, ledger, prices, venues = unpack(binding)
     clock = clock_at(message)
     n = relayers.margin.shape[0]
@@ -258,9 +262,7 @@ def react(binding, message):  # type: ignore[no-untyped-def]
         has_pool = routes.kind[k] == LOCK and routes.pool[k] >= 0
         for row in range(n):
             if has_pool:
-                trade_against_par(
-                    relayers, routes, box, ledger, prices, venues, row, k, clock.now
-                )
+                trade_against_par(relayers, routes, box, ledger, prices, venues, row, k, clock.now)
             restock(relayers, routes, box, ledger, venues, row, k, clock.now)
     return OK
 

@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pyarrow.parquet as pq
 
+from sim.errors import InputError
 from sim.records import table as declared_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class RunFolderError(ValueError):
+class RunFolderError(InputError):
     """A folder is not a whole run; the message names the folder and what is missing."""
-
-    exit_code = 2
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ def _complete_scenario(incomplete: str) -> list[str]:
     return [name for name in _shipped_names() if name.startswith(incomplete)]
 
 
-def _duration(text: str) -> float:
+def _duration(text: str | float) -> float:
     from sim.errors import InputError
     from sim.units import parse_duration
 
@@ -61,7 +61,8 @@ def _duration(text: str) -> float:
         raise typer.BadParameter(str(error)) from None
 
 
-def _seed(text: str) -> int:
+def _seed(given: str | int) -> int:
+    text = str(given)
     if not text.isdecimal() or int(text) >= 2**63:
         raise typer.BadParameter(f"'{text}' is not a seed; give a whole number from 0 to {2**63 - 1}")
     return int(text)

@@ -8,16 +8,21 @@ from __future__ import annotations
 from agents import (
     arbitrageurs,
     borrowers,
+    bridge_users,
     cycle_arbitrage,
     informed_traders,
+    liquidators,
     liquidity_providers,
     momentum_traders,
     noise_traders,
     oracle_keepers,
+    payments,
+    relayers,
     suppliers,
 )
 from sim import exchange, shocks
 from sim.amm import concentrated_venue, constant_product
+from sim.bridges import liquidity_network, lock_and_mint
 from sim.errors import InputError
 from sim.lending import protocol as lending
 from sim.oracles import oracle
@@ -29,6 +34,8 @@ _MECHANISMS: list[Mechanism] = [
     constant_product.MECHANISM,
     concentrated_venue.MECHANISM,
     lending.MECHANISM,
+    lock_and_mint.MECHANISM,
+    liquidity_network.MECHANISM,
 ]
 _POPULATIONS: list[PopulationKind] = [
     noise_traders.KIND,
@@ -38,8 +45,12 @@ _POPULATIONS: list[PopulationKind] = [
     informed_traders.KIND,
     momentum_traders.KIND,
     liquidity_providers.KIND,
+    bridge_users.KIND,
+    payments.KIND,
+    relayers.KIND,
     suppliers.KIND,
     borrowers.KIND,
+    liquidators.KIND,
 ]
 _SHOCKS: list[ShockKind] = [*shocks.KINDS]
 

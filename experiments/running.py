@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -147,7 +147,8 @@ def make_manifest(
         "status": "done",
         "content_hash": recorder.content_hash(),
         "code_version": source_hash(),
-        "versions": {name: version(name) for name in _LIBRARIES} | {"python": sys.version.split()[0]},
+        "versions": {name: _version_of(name) for name in _LIBRARIES}
+        | {"python": sys.version.split()[0]},
         "platform": _platform(),
         "work": {
             "blocks": {
@@ -162,6 +163,13 @@ def make_manifest(
         },
         "wall_seconds": round(wall_seconds, 3),
     }
+
+
+def _version_of(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:  # run from the source tree
+        return "not installed"
 
 
 def _platform() -> dict[str, str]:

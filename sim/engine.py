@@ -150,7 +150,19 @@ def pay_gas(box, ledger, order):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def quote_legs(box, tables, ledger, venues, head):  # type: ignore[no-untyped-def]
+def owed_before(box, head, slot, token):  # type: ignore[no-untyped-def]
+    """Return what the legs before a slab row pay of a token from the sender's own pocket."""
+    at, total = head.slot, 0.0
+    while at != slot:
+        leg = box.orders[at]
+        if leg.flag_bits & (CHAINED | FLASH) == 0 and leg.token_in == token:
+            total += leg.amount_in
+        at = leg.next_leg
+    return total
+
+
+@kernel
+def quote_legs(box, tables, ledger, venues, head, now):  # type: ignore[no-untyped-def]
     """Ask every leg of a composite order, in order, what it would do; OK or the first refusal.
 
     Legs touch pairwise different venues, so that asking them one by one says what executing them one
@@ -160,17 +172,19 @@ def quote_legs(box, tables, ledger, venues, head):  # type: ignore[no-untyped-de
     slot, given = head.slot, 0.0
     while slot >= 0:
         order = box.orders[slot]
+        order.time = now
         if venues.is_halted[order.venue] != 0 or tables.quote[order.verb] == 0:
             return HALTED
-        if order.flags & CHAINED:
+        if order.flag_bits & CHAINED:
             order.amount = given
         status = invoke(
             tables.quote[order.verb],
             tables.verb_binding[order.verb],
             row_address(box.orders, slot),
         )
-        if status == OK and order.flags & (CHAINED | FLASH) == 0:
-            status = can_pay(ledger, order.group, order.row, order.token_in, order.amount_in)
+        if status == OK and order.flag_bits & (CHAINED | FLASH) == 0:
+            needed = owed_before(box, head, slot, order.token_in) + order.amount_in
+            status = can_pay(ledger, order.group, order.row, order.token_in, needed)
         if status != OK:
             return status
         given = order.amount_out
@@ -183,7 +197,7 @@ def execute_order(box, tables, ledger, prices, venues, head, clock):  # type: ig
     """Execute one order, all legs or none, and write its fills; returns FAULT or OK."""
     status = OK
     if head.next_leg >= 0:
-        status = quote_legs(box, tables, ledger, venues, head)
+        status = quote_legs(box, tables, ledger, venues, head, clock.now)
         if status != OK:
             box.chains[head.chain].n_failed += 1
             write_legs(box, tables, prices, clock, head.slot, LEG_FAILED)

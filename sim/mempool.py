@@ -59,7 +59,7 @@ def claim(box):  # type: ignore[no-untyped-def]
     order.value_in = order.value_out = order.price_after = order.gas_paid = order.gas_price = 0.0
     order.x = order.y = 0.0
     order.parent = order.a = order.b = order.time = order.height = order.fill_id = 0
-    order.status = order.place = order.leg = order.flags = 0
+    order.status = order.place = order.leg = order.flag_bits = 0
     order.token_in = order.token_out = -1
     return order
 
@@ -80,7 +80,7 @@ def join(box, head, leg):  # type: ignore[no-untyped-def]
     """
     sink = box.orders.shape[0] - 1
     if head.slot == sink or leg.slot == sink:
-        head.flags |= REFUSED
+        head.flag_bits |= REFUSED
         release(box, leg.slot)
         return
     last = head.slot
@@ -97,7 +97,7 @@ def join(box, head, leg):  # type: ignore[no-untyped-def]
 def post(box, order):  # type: ignore[no-untyped-def]
     """Put an order in its chain's mempool; returns its number, or -1 when there is no room."""
     sink = box.orders.shape[0] - 1
-    if order.slot == sink or (order.flags & REFUSED) != 0:
+    if order.slot == sink or (order.flag_bits & REFUSED) != 0:
         at = order.slot
         while at >= 0:
             after = box.orders[at].next_leg

@@ -54,7 +54,7 @@ ORDER = np.dtype(
         ("status", "i4"),
         ("place", "i4"),  # position in the block
         ("leg", "i4"),  # number of this leg in its order
-        ("flags", "i4"),
+        ("flag_bits", "i4"),  # CHAINED, FLASH, REFUSED
     ],
     align=True,
 )

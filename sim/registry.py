@@ -83,6 +83,7 @@ class Mechanism:
     states: tuple[type, ...]  # what its handlers unpack, in order; its own state first
     make: Callable[[World, Sequence[VenueSite]], Any]  # -> own state; funds the venues
     quote: Handler | None = None  # message: quote; pools only
+    is_made_first: bool = False  # gives its tokens the prices from which others start
     issues: Callable[[str, Any], tuple[tuple[str, str], ...]] = lambda name, config: ()
     # ^ (chain, symbol) of the tokens that a venue mints
     react: Handler | None = None  # message: clock; runs before each block of every chain

@@ -171,7 +171,8 @@ class World:
         self._is_on: list[int] = []
         self._is_compiled_code_running = False
         self._calls: list[Callable[[], None]] = []
-        self._mechanisms = list(dict.fromkeys(venue.mechanism for venue in plan.venues))
+        named = dict.fromkeys(venue.mechanism for venue in plan.venues)
+        self._mechanisms = sorted(named, key=lambda mechanism: not mechanism.is_made_first)
         self._number_tokens()
         self._number_groups()
         self._allocate()
@@ -317,6 +318,7 @@ class World:
         self.venue_sites = sorted(every, key=lambda site: site.number)
         for mechanism in self._mechanisms:
             self.replace_state(mechanism.kind, mechanism.make(self, sites_of[mechanism.kind]))
+            update_prices(self.prices, 0)
 
     def replace_state(self, kind: str, own: Any) -> None:
         """Set the state of a mechanism: one NamedTuple, or a plain tuple of several."""

@@ -111,11 +111,11 @@ def _post_legs(binding, numbers, amounts, limits, group, row, now):
     box, venues = _own(binding)
     head = draft_swap(box, venues, numbers[0, 0], numbers[0, 1], amounts[0], group, row, now)
     head.limit = limits[0]
-    head.flags = numbers[0, 2]
+    head.flag_bits = numbers[0, 2]
     for k in range(1, numbers.shape[0]):
         leg = draft_swap(box, venues, numbers[k, 0], numbers[k, 1], amounts[k], group, row, now)
         leg.limit = limits[k]
-        leg.flags = numbers[k, 2]
+        leg.flag_bits = numbers[k, 2]
         join(box, head, leg)
     return post(box, head)
 
@@ -127,6 +127,4 @@ def post_legs(world: World, legs: list[tuple[str, int, float, float, int]], row:
     amounts = np.array([amount for _, _, amount, _, _ in legs], float)
     limits = np.array([limit for _, _, _, limit, _ in legs], float)
     group = world.group(HANDS)
-    return int(
-        _post_legs(binding.ctypes.data, numbers, amounts, limits, group, row, world.now)
-    )
+    return int(_post_legs(binding.ctypes.data, numbers, amounts, limits, group, row, world.now))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Hashable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,6 +24,9 @@ from sim.errors import InputError, RefusedError
 from sim.ledger import balance_of, burn, make_ledger, mint, transfer
 from sim.status import Status
 from sim.units import seconds, ticks
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
 
 _BRIDGE, _USERS = 0, 1  # account groups
 _HOME, _WRAPPED = 0, 1  # tokens

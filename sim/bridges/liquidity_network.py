@@ -1,22 +1,21 @@
 """Liquidity networks: inventory of one asset on two chains, lent to whoever crosses.
 
-A sender pays `amount` on one side. A relayer fronts the rest after the fee from the inventory of the
-other side, `fill_seconds` later; what was paid in joins the inventory of its own side after
-`settle_seconds`. The fee is a base fee plus one week of the average borrowing rate over the step of
-utilization that the transfer causes, the rule of Across:
+A sender pays `amount` on one side. A relayer fronts the rest after the fee from the inventory of
+the other side, `fill_seconds` later; what was paid in joins the inventory of its own side after
+`settle_seconds`. The fee is a base fee plus one week of the average borrowing rate over the step
+of utilization that the transfer causes, the rule of Across:
 
     u = 1 - inventory / target,   R(u) = R0 + R1 min(u, k) / k + R2 max(0, u - k) / (1 - k)
     fee = base + (1 + mean of R over [u, u + amount / target]) ** (1 / 52) - 1
 
 Source: Across Protocol documentation, "Fees in the system" (LP fee). The network itself owns its
-inventory, fees included; there are no shares to buy. Sending needs free inventory (NO_CASH) and stays
-below a cap on what is in flight (CAP).
+inventory, fees included; there are no shares to buy. Sending needs free inventory (NO_CASH) and
+stays below a cap on what is in flight (CAP).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
@@ -50,6 +49,8 @@ from sim.units import ticks
 from sim.venues import Venues
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sim.world import World
 
 CAP = int(Status.CAP)

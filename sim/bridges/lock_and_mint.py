@@ -1,4 +1,4 @@
-"""Lock-and-mint bridges: tokens locked in an escrow at home, wrapped tokens minted on another chain.
+"""Lock-and-mint bridges: tokens locked at home in an escrow, wrapped ones minted on another chain.
 
 Sending home to other locks `amount`, keeps the fee, and mints the rest on the other chain after
 `finality_delay`; sending back burns wrapped tokens at once and pays from the escrow after
@@ -6,10 +6,11 @@ Sending home to other locks `amount`, keeps the fee, and mints the rest on the o
 
     obligations = wrapped supply + in flight = escrow,   unless something was forged.
 
-When the escrow is too small for a redemption that is due, the redemption waits, and everyone behind it
-waits too: first come, first served. Backing is min(1, escrow / obligations), so that tokens burned and
-not yet paid count as much as those still held. A wrapped token is valued at backing times its par, the
-price of the home token; what it trades at is its pool's matter. Pausing holds back sends and deliveries.
+When the escrow is too small for a redemption that is due, the redemption waits, and everyone
+behind it waits too: first come, first served. Backing is min(1, escrow / obligations), so that
+tokens burned and not yet paid count as much as those still held. A wrapped token is valued at
+backing times its par, the price of the home token; what it trades at is its pool's matter. Pausing
+holds back sends and deliveries.
 
 Differences from deployed bridges: no validator set or message fees; delivery needs no order of the
 receiver and costs no gas on the far chain.
@@ -18,7 +19,6 @@ receiver and costs no gas on the far chain.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
@@ -55,6 +55,8 @@ from sim.units import ticks
 from sim.venues import Venues
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sim.world import World
 
 CAP = int(Status.CAP)
@@ -380,8 +382,8 @@ def claims(world: World, state: LockAndMintState) -> list[Claim]:
     """Return what is on its way to receivers, and what the bridges owe.
 
     A wrapped token is a debt of its bridge, whose account therefore carries minus the supply: all
-    holdings of a wrapped token, this debt included, add up to 0. A transfer on its way, either way, is
-    worth as much as the wrapped token until it is paid.
+    holdings of a wrapped token, this debt included, add up to 0. A transfer on its way, either
+    way, is worth as much as the wrapped token until it is paid.
     """
     found = pending_claims(state, state.tokens[:, [1, 1]])
     for row in range(len(state.escrow)):
@@ -477,6 +479,7 @@ MECHANISM = Mechanism(
     verbs=(Verb("send", _send, 90_000, _quote_send),),
     states=unpack.states,
     make=make,
+    is_made_first=True,
     issues=lambda name, config: ((config.other_chain, config.wrapped),),
     nodes=lambda config: [(config.chain, config.token), (config.other_chain, config.wrapped)],
     claims=claims,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
@@ -13,6 +12,8 @@ from sim.errors import InputError
 from sim.registry import Config, ShockKind
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sim.world import World
 
 

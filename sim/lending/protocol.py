@@ -298,7 +298,7 @@ def _quote_liquidate(binding, message):  # type: ignore[no-untyped-def]
     status = _check_liquidation(state, ledger, venues, order)
     if status != OK:
         return status
-    now = prices.now[0]
+    now = order.time
     refresh_prices(state, venues, feeds, prices, venues.row[order.venue], now)
     debt, collateral = order.b >> _HALF, order.b & _MASK
     status, repaid, seized, _, _ = quote_liquidate(

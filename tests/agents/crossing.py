@@ -48,9 +48,7 @@ def crossing(population, config, *, network=True, fee_bps=5.0, market=False, see
             other_token="USD", inventory_usd=300_000.0, settle_seconds=600.0, base_fee_bps=2.0,
         )  # fmt: skip
         nodes = (("home", "USD"), ("other", "USD"))
-        venues.append(
-            VenuePlan("net", liquidity_network.MECHANISM, "home", nodes, network_config)
-        )
+        venues.append(VenuePlan("net", liquidity_network.MECHANISM, "home", nodes, network_config))
     chains = [
         ChainPlan("home", 12.0, True, 30_000_000, EIP1559, 1.0, 1.0, "ETH"),
         ChainPlan("other", 2.0, False, 30_000_000, EIP1559, 0.01, 0.01, "ETH"),
@@ -58,9 +56,7 @@ def crossing(population, config, *, network=True, fee_bps=5.0, market=False, see
     if market:
         chains.append(ChainPlan("exchange", 1.0, False, 1 << 60, EIP1559, 0.0, 0.0, ""))
         venues.append(
-            VenuePlan(
-                "exchange", exchange.MECHANISM, "exchange", (), exchange.ExchangeConfig()
-            )
+            VenuePlan("exchange", exchange.MECHANISM, "exchange", (), exchange.ExchangeConfig())
         )
     world = World(
         WorldPlan(

@@ -162,7 +162,10 @@ def test_inventory_is_sold_outside_after_the_delay(delay):
 
 def test_rebalancing_at_the_reference_price_neither_gains_nor_loses():
     world = world_of(
-        *FIXED, jump(2_200.0), people(inventory_usd=400_000), "reference_market={interval_seconds: 1}"
+        *FIXED,
+        jump(2_200.0),
+        people(inventory_usd=400_000),
+        "reference_market={interval_seconds: 1}",
     )
     log = run(world, 300.0)
     outside = log.fills[log.fills["venue"] == world.venue("exchange")]

@@ -111,7 +111,9 @@ def test_they_never_spend_more_than_half_a_balance():
 
 def test_arrivals_lie_between_blocks():
     fills = trades()
-    assert ((fills["arrival"] <= fills["time"]) & (fills["arrival"] > fills["time"] - 12_000_000)).all()
+    assert (
+        (fills["arrival"] <= fills["time"]) & (fills["arrival"] > fills["time"] - 12_000_000)
+    ).all()
 
 
 @pytest.mark.parametrize("most", [1.0, 4.0])

@@ -32,7 +32,11 @@ def test_without_a_network_they_swap_the_wrapped_token_when_it_arrives():
     log = Log(world)
     log.run(6.0)
     locks = [f for f in log.done("lock_and_mint.send") if f["a"] == 0]
-    swaps = [f for f in log.done("constant_product.swap") if f["token_in"] == world.token("other", "bUSD")]
+    swaps = [
+        f
+        for f in log.done("constant_product.swap")
+        if f["token_in"] == world.token("other", "bUSD")
+    ]
     assert len(locks) > 50
     on_the_way = int(world.states["people"][0].number[1])
     assert 0 <= len(locks) - len(swaps) <= on_the_way

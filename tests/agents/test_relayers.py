@@ -28,8 +28,7 @@ def move_pool(world, price):
     ):
         change = value - reserve[0]
         world.ledger.balance[
-            world.ledger.first[pools.group[0]]
-            + world.ledger.column[pools.group[0], token]
+            world.ledger.first[pools.group[0]] + world.ledger.column[pools.group[0], token]
         ] += change
         world.ledger.supply[token] += change
         reserve[0] = value
@@ -57,7 +56,8 @@ def test_they_bring_the_pool_to_par_less_fees_and_margin(start, end):
     move_pool(world, start)
     log = Log(world)
     log.run(0.01)
-    assert world.venues.price[1] == pytest.approx(end, rel=1e-9)
+    # The limit is on the swap curve; fees of 5 bp on 1.5 % of a reserve join the pool beside it.
+    assert world.venues.price[1] == pytest.approx(end, rel=POOL_FEE * 0.016)
     assert len(log.done("constant_product.swap")) == 1  # the second one finds nothing to do
 
 
@@ -117,9 +117,10 @@ def test_a_paused_bridge_stops_them():
 def test_they_balance_their_inventory_over_the_network():
     world = crossing(KIND, relayers(count=1, inventory_usd=100_000.0))
     other = world.token("other", "USD")
-    held = world.ledger.first[world.group("people")] + world.ledger.column[
-        world.group("people"), other
-    ]
+    held = (
+        world.ledger.first[world.group("people")]
+        + world.ledger.column[world.group("people"), other]
+    )
     world.ledger.balance[held] += 20_000.0
     world.ledger.supply[other] += 20_000.0
     log = Log(world)

@@ -212,7 +212,8 @@ def test_arbitrageurs_gain_what_theory_says(poisson, name, published, tolerance)
 
 
 @pytest.mark.parametrize(
-    ("name", "tolerance"), [("one-bp", 0.01), ("five-bp", 0.01), ("eth-usd", 0.02), ("slow-five", 0.02)]
+    ("name", "tolerance"),
+    [("one-bp", 0.01), ("five-bp", 0.01), ("eth-usd", 0.02), ("slow-five", 0.02)],
 )
 def test_gain_and_fees_add_up_to_loss_versus_rebalancing(poisson, name, tolerance):
     check(f"gain and fees of {name}", poisson[name].mean(GAIN, FEES), LOSS, tolerance)

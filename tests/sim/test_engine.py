@@ -210,7 +210,9 @@ def test_chains_of_different_intervals_interleave():
     expected = sorted(
         [(12 * k, 0) for k in range(1, 6)] + [(5 * k, 1) for k in range(1, 13)]
     )  # at 60 s both: the lower number first
-    assert [(int(t) // 1_000_000, int(c)) for t, c in zip(blocks["time"], blocks["chain"], strict=True)] == expected
+    assert [
+        (int(t) // 1_000_000, int(c)) for t, c in zip(blocks["time"], blocks["chain"], strict=True)
+    ] == expected
 
 
 def test_at_one_tick_come_shock_block_sample_and_python():

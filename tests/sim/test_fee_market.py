@@ -130,8 +130,8 @@ def test_the_base_fee_of_a_full_chain_rises_and_of_an_idle_chain_falls():
     for row in range(8):
         swap(world, row, max_fee_gwei=1_000.0)
     blocks = run(world, 12.0 * 6).blocks
-    expected = 10 * GWEI * 1.125 ** np.array([1, 2, 3, 4, 4, 4]) * 0.875 ** np.array(
-        [0, 0, 0, 0, 1, 2]
+    expected = (
+        10 * GWEI * 1.125 ** np.array([1, 2, 3, 4, 4, 4]) * 0.875 ** np.array([0, 0, 0, 0, 1, 2])
     )
     np.testing.assert_allclose(blocks["base_fee"], expected, rtol=1e-14)
 

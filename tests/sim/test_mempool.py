@@ -125,7 +125,7 @@ def test_a_cleared_row_remembers_nothing():
     order = box.orders[0]
     for name in ("limit", "amount_out", "gas_paid", "value_in"):
         order[name] = 5.0
-    for name in ("parent", "a", "flags", "next_leg", "status"):
+    for name in ("parent", "a", "flag_bits", "next_leg", "status"):
         order[name] = 5
     drain(box)
     offer(box)

@@ -87,8 +87,9 @@ def test_a_check_finds_a_stray_token():
 def test_what_a_pool_holds_belongs_to_the_holders_of_its_shares():
     world = bench()
     held = world.holdings()
-    pool, eth, usd = world.group("constant_product"), *(
-        world.token("mainnet", symbol) for symbol in ("ETH", "USD")
+    pool, eth, usd = (
+        world.group("constant_product"),
+        *(world.token("mainnet", symbol) for symbol in ("ETH", "USD")),
     )
     assert held[pool, [eth, usd]].tolist() == [0.0, 0.0]
     assert held[OUTSIDE, [eth, usd]].tolist() == [2_500.0, 5e6]  # genesis holds all shares
@@ -98,7 +99,9 @@ def test_what_a_pool_holds_belongs_to_the_holders_of_its_shares():
 
 
 def content_hash(seed=1):
-    scenario = load_scenario("quiet-market", [*MARKET, NOISE.format("noise", 100, 100), "horizon=1h"])
+    scenario = load_scenario(
+        "quiet-market", [*MARKET, NOISE.format("noise", 100, 100), "horizon=1h"]
+    )
     model = build(scenario, seed)
     recorder = Recorder(model.world, scenario.records)
     model.run_until(scenario.horizon)
@@ -178,7 +181,19 @@ def test_a_world_knows_its_parts_by_name():
         (lambda world: world.submit("eth-usd", "swap", HANDS, 0, a=2), "the side of a swap is 2"),
         (lambda world: world.endow(1, 0, 0, -1.0), "cannot be given -1.0"),
     ],
-    ids=["chain", "venue", "token", "asset", "group", "switch", "verb", "row", "sign", "side", "endow"],
+    ids=[
+        "chain",
+        "venue",
+        "token",
+        "asset",
+        "group",
+        "switch",
+        "verb",
+        "row",
+        "sign",
+        "side",
+        "endow",
+    ],
 )
 def test_a_name_or_number_that_does_not_exist_is_refused(ask, said):
     with pytest.raises(InputError, match=said):

@@ -30,14 +30,22 @@ def _fund(world, site, state):
         world.endow_column(site.group, world.token("other", "bETH"), site.config.wrapped_each)
 
 
+def _make(world, site):
+    return ()
+
+
+def _chains(world, site):
+    return range(2)
+
+
 HOLDERS = PopulationKind(
     kind="holders",
     config=HoldersConfig,
     states=(),
-    make=lambda world, site: (),
+    make=_make,
     react=None,
     fund=_fund,
-    chains=lambda world, site: range(2),
+    chains=_chains,
 )
 _own = view_of(Outbox, Venues)
 
@@ -119,7 +127,7 @@ class BridgeWorld:
 
 @pytest.fixture
 def lock_world():
-    """Return a builder: a world with a lock-and-mint bridge, ETH at home and bETH on the other chain."""
+    """Return a builder: a world with a lock-and-mint bridge, ETH to bETH."""
 
     def build(wrapped_each=0.0, **fields):
         given = {"finality_delay_seconds": 100.0, "return_delay_seconds": 1_000.0, **fields}

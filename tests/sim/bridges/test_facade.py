@@ -85,7 +85,7 @@ def test_an_amount_that_is_not_positive_and_finite_is_refused(amount):
 
 def test_caps_and_holdings_are_named_in_refusals():
     bridge = Bridge(0.0, 0.0, outstanding_cap=10.0, return_cap=3.0)
-    with pytest.raises(RefusedError, match="cap.*at most 10"):
+    with pytest.raises(RefusedError, match=r"cap.*at most 10"):
         bridge.lock("ann", 11.0)
     bridge.lock("ann", 10.0)
     bridge.advance(0.0)
@@ -119,11 +119,9 @@ def test_an_unusable_term_is_named(fields):
 @settings(max_examples=60)
 def test_escrow_and_forged_equal_what_is_owed(steps):
     bridge = Bridge(finality_delay=30.0, return_delay=70.0, fee=0.001)
-    for verb, user, amount, elapsed in steps:
-        if verb == "burn":
-            amount = min(amount, bridge.wrapped(user))
-        if verb == "forge_release":
-            amount = min(amount, bridge.escrow)
+    for verb, user, wish, elapsed in steps:
+        most = {"burn": bridge.wrapped(user), "forge_release": bridge.escrow}.get(verb, wish)
+        amount = min(wish, most)
         if amount > 0.0:
             getattr(bridge, verb)(user, amount)
         bridge.advance(elapsed)
