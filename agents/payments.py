@@ -23,8 +23,8 @@ from agents.bridge_routes import (
     draft_route,
     fund_gas,
     make_routes,
-    whole_route,
     waiting_cost,
+    whole_route,
 )
 from agents.population import ColumnarAgent
 from agents.routing import best_pool

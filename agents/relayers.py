@@ -7,7 +7,7 @@ locks anew.
 
     cost = fee + delay x cost of a day + margin
 
-It buys at most what the escrow can still redeem: a discount that the backing explains is left
+It buys while the escrow could redeem all that it holds as well: a discount that the backing explains is left
 alone. Holdings that are off their target go back over the bridges (wrapped tokens, and tokens of
 liquidity networks) or over the reference market (all others), one transfer of a kind at a time.
 """
@@ -183,9 +183,9 @@ def trade_against_par(relayers, routes, box, ledger, prices, venues, row, k, now
     group = relayers.number[0]
     amount = balance_of(ledger, group, row, token_in)
     if bought:
-        excess = balance_of(ledger, group, row, wrapped) - relayers.stock[wrapped]
-        _, payable = quote_route(venues, routes, k, 1, amount / price + max(excess, 0.0))
-        amount = max(payable - max(excess, 0.0), 0.0) * price
+        held = balance_of(ledger, group, row, wrapped)
+        _, payable = quote_route(venues, routes, k, 1, amount / price + held)
+        amount = max(payable - held, 0.0) * price
     q = quote(venues, pool, side, amount, limit if is_first else 1.0 / limit)
     if q.status != OK:
         return

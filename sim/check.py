@@ -209,7 +209,7 @@ def joint_swaps(
     first, second = (int(venue) for venue in rng.permutation(venues)[:2])
     head = random_request(trial, first, 0, rng, None)
     is_chained = rng.random() < 0.5
-    tail = replace(head, venue=second, a=1 - head.a, flags=CHAINED if is_chained else 0)
+    tail = replace(head, venue=second, a=1 - head.a, flag_bits=CHAINED if is_chained else 0)
     if rng.random() < 0.2:
         tail = replace(tail, limit=1e30)
     return head, tail
@@ -300,7 +300,7 @@ def _judge_fills(trial: Trial, legs: Sequence[Request], outcome: Outcome) -> Non
 
 
 def _judge_swap(leg: Request, fill: Any) -> None:
-    if leg.flags == 0 and fill["amount_in"] > leg.amount * (1.0 + _ROUNDING):
+    if leg.flag_bits == 0 and fill["amount_in"] > leg.amount * (1.0 + _ROUNDING):
         raise InvariantError(f"it took {fill['amount_in']!r}, more than the amount")
     if fill["amount_out"] < leg.limit:
         raise InvariantError(f"it gave {fill['amount_out']!r}, less than the limit")

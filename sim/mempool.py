@@ -86,8 +86,6 @@ def join(box, head, leg):  # type: ignore[no-untyped-def]
     last = head.slot
     while box.orders[last].next_leg >= 0:
         last = box.orders[last].next_leg
-    if last == leg.slot:  # both in the sink: there was no room for either
-        return
     box.orders[last].next_leg = leg.slot
     leg.leg = box.orders[last].leg + 1
     head.gas += leg.gas

@@ -211,7 +211,7 @@ class Request:
     chain: int = -1  # -1: the venue's
     token_in: int = -1  # -1: as the side of a swap says
     token_out: int = -1
-    flags: int = 0
+    flag_bits: int = 0
 
 
 class Outcome(NamedTuple):
@@ -249,7 +249,7 @@ def _draft_leg(box, venues, numbers, words, k, group, row, now):  # type: ignore
     order.a, order.b = words[k, 2], words[k, 3]
     if words[k, 4] >= 0:
         order.chain = words[k, 4]
-    order.token_in, order.token_out, order.flags = words[k, 5], words[k, 6], words[k, 7]
+    order.token_in, order.token_out, order.flag_bits = words[k, 5], words[k, 6], words[k, 7]
     return order
 
 
@@ -331,7 +331,7 @@ class Trial:
                 pair = int(venues.token0[leg.venue]), int(venues.token1[leg.venue])
                 token_in, token_out = pair if leg.a == 0 else pair[::-1]
             words.append(
-                (leg.venue, leg.verb, leg.a, leg.b, leg.chain, token_in, token_out, leg.flags)
+                (leg.venue, leg.verb, leg.a, leg.b, leg.chain, token_in, token_out, leg.flag_bits)
             )
         numbers = [(leg.amount, leg.amount1, leg.limit, leg.price_limit) for leg in legs]
         binding = bind(self.world.box, venues)

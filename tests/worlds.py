@@ -16,13 +16,16 @@ from sim.venues import Venues, draft_swap
 from sim.world import World
 
 HANDS = "hands"  # a population that never acts by itself: the tests act for it
+_HAND = (
+    "{kind: noise_traders, chain: mainnet, count: 64, swaps_per_day: 0, median_usd: 1000, "
+    "size_log_sd: 0}"
+)
 BENCH = (
     "horizon=1d",
     "price_step_seconds=12",
     "assets.ETH.price={kind: fixed, price: 2000}",
     "chains.mainnet.blocks={kind: fixed, interval_seconds: 12}",
-    "populations={hands: {kind: noise_traders, chain: mainnet, count: 64, swaps_per_day: 0, "
-    "median_usd: 1000, size_log_sd: 0}}",
+    f"populations={{{HANDS}: {_HAND}}}",
 )
 
 

@@ -1,4 +1,4 @@
-"""A small world of two chains, a bridge with a pool of its wrapped token, and a liquidity network."""
+"""A small world of two chains, a bridge with a pool of its wrapped token, and a network."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from sim import exchange
 from sim.amm import constant_product
 from sim.bridges import liquidity_network, lock_and_mint
 from sim.fee_market import EIP1559
-from sim.ledger import check_conservation
 from sim.status import Status
 from sim.units import HOUR, ticks
 from sim.world import ChainPlan, PopulationPlan, TokenPlan, VenuePlan, World, WorldPlan
@@ -18,7 +17,7 @@ POOL_USD = 4_000_000.0
 
 
 def crossing(population, config, *, network=True, fee_bps=5.0, market=False, seed=3, **lock):
-    """Return a world with one population over a lock-and-mint bridge and a network of a stablecoin."""
+    """Return a world with one population that can cross with a stablecoin."""
     pair = (("other", "bUSD"), ("other", "USD"))
     lock_config = lock_and_mint.LockAndMintConfig(
         kind="lock_and_mint", chain="home", other_chain="other", token="USD", wrapped="bUSD",
@@ -115,7 +114,3 @@ def shock(world, kind, **fields):
     """Do a shock of the bridge now."""
     kinds = {s.kind: s for s in lock_and_mint.MECHANISM.shocks}
     kinds[kind].apply(world, kinds[kind].config(kind=kind, venue="locker", **fields))
-
-
-def conserves(world):
-    check_conservation(world.ledger, world.group_rows, world.token_names)

@@ -64,7 +64,7 @@ def test_gaps_are_exponential_and_uncorrelated():
 
 
 def test_counts_of_a_day_have_the_variance_of_a_poisson_law():
-    """1,000 rows, mean 5: the variance over the mean has SE sqrt(2 / 1000) = 4.5 %; five allowed."""
+    """1,000 rows, mean 5: variance over mean has SE sqrt(2 / 1000) = 4.5 %, five allowed."""
     rows = by_row(arrivals([5.0] * 1_000, [DAY]))
     counts = np.array([len(rows.get(row, ())) for row in range(1_000)])
     assert abs(counts.var() / counts.mean() - 1.0) < 5 * math.sqrt(2.1 / 1_000)

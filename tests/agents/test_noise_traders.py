@@ -15,8 +15,13 @@ DEEP = "venues.eth-usd.value_usd=1e12"
 def traders(**terms):
     """Override for a population of noise traders with deep wallets."""
     config = {
-        **{"kind": "noise_traders", "chain": "mainnet", "count": 500, "swaps_per_day": 20},
-        **{"median_usd": 100, "size_log_sd": 1.5, "wallet_multiple": 1e9},
+        "kind": "noise_traders",
+        "chain": "mainnet",
+        "count": 500,
+        "swaps_per_day": 20,
+        "median_usd": 100,
+        "size_log_sd": 1.5,
+        "wallet_multiple": 1e9,
         **terms,
     }
     body = ", ".join(f"{name}: {value}" for name, value in config.items())

@@ -1,4 +1,4 @@
-"""Loss versus rebalancing, by the formulas of Milionis et al. 2022, 2023 and Nezlobin and Tassy 2025.
+"""Loss versus rebalancing: Milionis et al. 2022 and 2023, Nezlobin and Tassy 2025.
 
 Pools face one arbitrageur without costs and a log price that is a martingale. Gains and fees are
 divided by the pool's value at each trade, since that value drifts. Standard errors come from days,
@@ -65,8 +65,10 @@ def pool(fee, chain="mainnet"):
 def chain(name, kind, seconds):
     """Overrides for one more chain with an arbitrageur of its own."""
     return (
-        f"chains.{name}={{blocks: {{kind: {kind}, interval_seconds: {seconds}}}, native: ETH, "
-        "tokens: [ETH, USD]}",
+        (
+            f"chains.{name}={{blocks: {{kind: {kind}, interval_seconds: {seconds}}}, native: ETH, "
+            "tokens: [ETH, USD]}"
+        ),
         f"populations.on-{name}={{kind: arbitrageurs, chain: {name}, inventory_usd: 1e9}}",
     )
 

@@ -31,7 +31,7 @@ def test_fixed_blocks_come_at_multiples_of_the_interval():
 
 
 def test_exponential_intervals_have_the_mean_and_variance_of_their_law():
-    """2e4 intervals: SE of the mean 0.7 %, of the variance sqrt(8 / n) = 2 %; five allowed (6e-7)."""
+    """2e4 intervals: SE of the mean 0.7 %, of the variance 2 %; five allowed (6e-7)."""
     n = 20_000
     gaps = intervals(n) / 12_000_000
     assert abs(gaps.mean() - 1.0) < 5.0 / math.sqrt(n)

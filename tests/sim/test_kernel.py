@@ -185,10 +185,14 @@ TINY = [
     "price_step_seconds=1",
     "reference_market={interval_seconds: 5}",
     "chains.mainnet.fee_market={base_fee_gwei: 5}",
-    "populations.noise={kind: noise_traders, chain: mainnet, count: 50, swaps_per_day: 200, "
-    "median_usd: 2e4, elasticity: 50, activity_power: 1}",
-    "populations.arbitrageur={kind: arbitrageurs, chain: mainnet, count: 2, inventory_usd: 1e5, "
-    "latency_spread_seconds: 3, tip_share: 0.3, deposit_delay_seconds: 4}",
+    (
+        "populations.noise={kind: noise_traders, chain: mainnet, count: 50, swaps_per_day: 200, "
+        "median_usd: 2e4, elasticity: 50, activity_power: 1}"
+    ),
+    (
+        "populations.arbitrageur={kind: arbitrageurs, chain: mainnet, count: 2, inventory_usd: 1e5,"
+        " latency_spread_seconds: 3, tip_share: 0.3, deposit_delay_seconds: 4}"
+    ),
 ]
 
 

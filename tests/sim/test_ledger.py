@@ -158,7 +158,7 @@ def test_accounts_do_not_share_slots():
 def test_a_stray_token_is_caught(stray):
     ledger = small_ledger()
     ledger.balance[slot(ledger, PEOPLE, 1, 1)] += stray
-    with pytest.raises(InvariantError, match="token B: the balances add up to .* rounding"):
+    with pytest.raises(InvariantError, match=r"token B: the balances add up to .* rounding"):
         check_conservation(ledger, ROWS, NAMES)
 
 

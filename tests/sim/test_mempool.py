@@ -140,7 +140,7 @@ def test_a_cleared_row_remembers_nothing():
 
 
 def test_the_row_of_an_agent_does_not_predict_its_place():
-    """Mean rank correlation of row and place over 120 blocks of 64: SE 0.0115, five allowed (6e-7)."""
+    """Mean rank correlation of row and place over 120 blocks of 64: SE 0.0115, five allowed."""
     world = bench()
     turns = 120
     world.add_python_reaction(0, lambda: [swap(world, row, 1.0) for row in range(64)] and None)

@@ -20,9 +20,11 @@ MARKET = (
     "assets.ETH.terms={spread_bps: 2, taker_fee_bps: 3}",
     "assets.ETH.impact={daily_volume_usd: 1e8, volatility: 0.05}",
     "chains.mainnet.fee_market={base_fee_gwei: 5, floor_gwei: 1}",
-    "populations.arbitrageur={kind: arbitrageurs, chain: mainnet, count: 3, inventory_usd: 1e5, "
-    "latency_spread_seconds: 3, tip_share: 0.3, deposit_delay_seconds: 4, "
-    "outside_cost_spread_bps: 5}",
+    (
+        "populations.arbitrageur={kind: arbitrageurs, chain: mainnet, count: 3, inventory_usd: 1e5,"
+        " latency_spread_seconds: 3, tip_share: 0.3, deposit_delay_seconds: 4, "
+        "outside_cost_spread_bps: 5}"
+    ),
 )
 NOISE = (
     "populations.{}={{kind: noise_traders, chain: mainnet, count: {}, swaps_per_day: {}, "

@@ -108,8 +108,8 @@ def test_the_arbitrageur_of_a_world_trades_the_optimum(usd, side):
         "horizon=1d",
         "price_step_seconds=12",
         "chains.mainnet.blocks={kind: fixed, interval_seconds: 12}",
-        "assets.ETH.price={kind: waypoints, waypoints: [[0, 2000], [0.003333, %r], [25, %r]], "
-        "volatility: [{until_hours: 25, volatility: 0}]}" % (usd, usd),
+        f"assets.ETH.price={{kind: waypoints, waypoints: [[0, 2000], [0.003, {usd}], [25, {usd}]], "
+        "volatility: [{until_hours: 25, volatility: 0}]}",
         "venues.eth-usd.value_usd=400000",
     )
     fills = run(world, 60.0).fills
