@@ -27,12 +27,13 @@ from sim.prices import Prices, fundamental_at
 from sim.registry import Config, PopulationKind, PopulationSite
 from sim.status import Status
 from sim.units import TICKS_PER_SECOND, ticks
-from sim.venues import Venues, draft, draft_swap, quote
+from sim.venues import Venues, draft, draft_swap, quote, spendable
 
 if TYPE_CHECKING:
     from sim.world import World
 
 OK = int(Status.OK)
+_GAS_KEPT = 500_000  # gas for which the gas token is kept back
 _FILL = cause(FILL)
 _PRICE = cause(PRICE)
 
@@ -135,7 +136,8 @@ def consider(arbs, box, ledger, prices, venues, row, k, clock):  # type: ignore[
         return
     token_in = token0 if side == 0 else token1
     group = arbs.number[0]
-    q = quote(venues, venue, side, balance_of(ledger, group, row, token_in), limit)
+    held = spendable(box, ledger, clock.chain, group, row, token_in, _GAS_KEPT)
+    q = quote(venues, venue, side, held, limit)
     if q.status != OK:
         return
     paid, earned = (q.amount_in * usd0, q.amount_out * usd1 * cost)
@@ -149,7 +151,11 @@ def consider(arbs, box, ledger, prices, venues, row, k, clock):  # type: ignore[
         return
     order = draft_swap(box, venues, venue, side, q.amount_in, group, row, clock.now)
     order.price_limit = limit
-    order.tip = arbs.tip_share[row] * max(profit, 0.0) / (gas * max(native_usd, 1e-12))
+    left = balance_of(ledger, group, row, chain.native)
+    if token_in == chain.native:
+        left -= q.amount_in
+    tip = arbs.tip_share[row] * max(profit, 0.0) / (gas * max(native_usd, 1e-12))
+    order.tip = max(0.0, min(tip, left / gas - chain.base_fee))  # what it can pay
     order.max_fee += order.tip
     order.arrival = clock.now
     order.expires = clock.now + 4 * chain.interval

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sim.kernel import I8, F8x2, I8x2, kernel, records
+from sim.kernel import F8x2, I8x2, kernel, records
 from sim.ledger import balance_of
 from sim.lending.account import find_slot
 from sim.mempool import post
@@ -21,7 +21,9 @@ from sim.units import TICKS_PER_SECOND
 from sim.venues import draft, spendable
 
 N_PENDING = 32  # orders a liquidator may have under way, of each kind
+GROUP, EXCHANGE, DEPOSIT, AUCTION, HOME = range(5)  # LiquidationFunds.desk
 _LEAST_SALE = 100.0  # USD, what is less waits for more
+_PATIENCE = 60 * TICKS_PER_SECOND  # after which a sale is given up
 
 ASKED = np.dtype(
     [
@@ -52,8 +54,8 @@ class LiquidationFunds(NamedTuple):
     endowment: F8x2  # float64, (n, n_tokens), token units at the start
     asked: records(ASKED)  # type: ignore[valid-type]  # (n * N_PENDING,), liquidations
     sales: records(SALE)  # type: ignore[valid-type]  # (n * N_PENDING,), on the reference market
-    desk: I8  # int64, (5,): group, reference market venue or -1, ticks of a deposit, ticks of its
-    # auction, home token
+    desk: I8x2  # int64, (1, 5): group, reference market venue or -1, ticks of a deposit, ticks of
+    # its auction, home token
 
 
 @kernel
@@ -72,110 +74,90 @@ def is_pending(lending, entry, now):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def has_asked(funds, lending, row, position, now):  # type: ignore[no-untyped-def]
+def has_asked(asked, lending, row, position, now):  # type: ignore[no-untyped-def]
     """Return whether a liquidator has an order under way for a position."""
     for k in range(row * N_PENDING, (row + 1) * N_PENDING):
-        if funds.asked[k].position == position and is_pending(lending, funds.asked[k], now):
+        if asked[k].position == position and is_pending(lending, asked[k], now):
             return True
     return False
 
 
 @kernel
-def free_entry(funds, lending, row, now):  # type: ignore[no-untyped-def]
+def free_entry(asked, lending, row, now):  # type: ignore[no-untyped-def]
     """Return an entry of `asked` for a new order, -1 where too many are under way."""
     for k in range(row * N_PENDING, (row + 1) * N_PENDING):
-        if not is_pending(lending, funds.asked[k], now):
+        if not is_pending(lending, asked[k], now):
             return k
     return -1
 
 
-@kernel
-def available(funds, box, ledger, lending, chain, row, reserve, gas, now):  # type: ignore[no-untyped-def]
-    """Return what a liquidator can pay of a debt's token beside its pending orders."""
-    token = lending.reserves[reserve].token
-    held = spendable(box, ledger, chain, funds.desk[0], row, token, gas)
+@kernel(inline=False)
+def count_purse(purse, funds, box, ledger, lending, first, chain, row, gas, now):  # type: ignore[no-untyped-def]
+    """Write what a liquidator can pay of each reserve's token beside its pending orders."""
+    for k in range(purse.shape[0]):
+        token = lending.reserves[first + k].token
+        purse[k] = spendable(box, ledger, chain, funds.desk[0, GROUP], row, token, gas)
     for k in range(row * N_PENDING, (row + 1) * N_PENDING):
         entry = funds.asked[k]
-        if (
-            entry.amount > 0.0
-            and lending.reserves[entry.reserve].token == token
-            and is_pending(lending, entry, now)
-        ):
-            held -= entry.amount
-    return max(held, 0.0)
+        if entry.amount > 0.0 and is_pending(lending, entry, now):
+            at = entry.reserve - first
+            purse[at] = max(purse[at] - entry.amount, 0.0)
 
 
 @kernel
 def excess_of(funds, ledger, row, column, now):  # type: ignore[no-untyped-def]
     """Return (excess, lack) of a token against the first holding, sales under way counted."""
     token = funds.tokens[0, column]
-    out = coming = 0.0
+    spare = balance_of(ledger, funds.desk[0, GROUP], row, token) - funds.endowment[row, column]
+    coming = 0.0
     for k in range(row * N_PENDING, (row + 1) * N_PENDING):
-        if funds.sales[k].until >= now:
-            out += funds.sales[k].amount * (funds.sales[k].token_in == token)
-            coming += funds.sales[k].expected * (funds.sales[k].token_out == token)
-    spare = balance_of(ledger, funds.desk[0], row, token) - out - funds.endowment[row, column]
+        sale = funds.sales[k]
+        if sale.until >= now:
+            spare -= sale.amount * (sale.token_in == token)
+            coming += sale.expected * (sale.token_out == token)
     return max(spare, 0.0), max(-spare - coming, 0.0)
 
 
 @kernel
-def most_lacking(funds, ledger, prices, row, now):  # type: ignore[no-untyped-def]
+def most_lacking(funds, ledger, usd, row, now):  # type: ignore[no-untyped-def]
     """Return (token, USD) of which a liquidator lacks most; its home token where it lacks none."""
-    best, most = funds.desk[4], 0.0
+    best, most = funds.desk[0, HOME], 0.0
     for column in range(funds.tokens.shape[1]):
         token = funds.tokens[0, column]
-        lack = excess_of(funds, ledger, row, column, now)[1] * prices.reference[token]
+        lack = excess_of(funds, ledger, row, column, now)[1] * usd[token]
         if lack > _LEAST_SALE and lack > most:
             best, most = token, lack
     return best, most
 
 
-@kernel
-def sell(funds, box, prices, venues, row, sale, token_in, token_out, amount, parent, now):  # type: ignore[no-untyped-def]
-    """Deposit tokens and sell them on the reference market when they have arrived."""
-    venue = funds.desk[1]
-    order = draft(box, venues, venue, TRADE, funds.desk[0], row, now)
-    order.token_in, order.token_out, order.amount = token_in, token_out, amount
-    order.arrival = now + funds.desk[2]
-    order.expires = order.arrival + 60 * TICKS_PER_SECOND
-    order.parent = parent
-    arrival = order.arrival
-    if post(box, order) >= 0:
-        sale.until = arrival + 2 * funds.desk[3]
-        sale.token_in, sale.token_out, sale.amount = token_in, token_out, amount
-        sale.expected = amount * prices.reference[token_in] / prices.reference[token_out]
-
-
 @kernel(inline=False)
-def restore(funds, box, ledger, prices, venues, row, parent, now):  # type: ignore[no-untyped-def]
-    """Sell what a liquidator has in excess for what it lacks."""
-    home = funds.desk[4]
+def restore(funds, box, ledger, usd, venues, row, parent, now):  # type: ignore[no-untyped-def]
+    """Deposit what a liquidator has in excess, to be sold when it arrives, for what it lacks.
+
+    `usd` are the reference prices of all tokens.
+    """
+    home, free = funds.desk[0, HOME], row * N_PENDING
     for column in range(funds.tokens.shape[1]):
         token_in = funds.tokens[0, column]
         amount = excess_of(funds, ledger, row, column, now)[0]
-        if prices.asset[token_in] < 0 or amount * prices.reference[token_in] <= _LEAST_SALE:
+        if amount * usd[token_in] <= _LEAST_SALE:
             continue
-        token_out, lack = most_lacking(funds, ledger, prices, row, now)
+        token_out, lack = most_lacking(funds, ledger, usd, row, now)
         if token_in == home:  # profit stays; only a lack is bought
-            amount = min(amount, lack / prices.reference[home])
-        if token_out == token_in or amount <= 0.0:
+            amount = min(amount, lack / usd[home])
+        while free < (row + 1) * N_PENDING and funds.sales[free].until >= now:
+            free += 1
+        if token_out == token_in or amount <= 0.0 or free == (row + 1) * N_PENDING:
             continue
-        for k in range(row * N_PENDING, (row + 1) * N_PENDING):
-            if funds.sales[k].until < now:
-                sell(
-                    funds,
-                    box,
-                    prices,
-                    venues,
-                    row,
-                    funds.sales[k],
-                    token_in,
-                    token_out,
-                    amount,
-                    parent,
-                    now,
-                )
-                break
+        order = draft(box, venues, funds.desk[0, EXCHANGE], TRADE, funds.desk[0, GROUP], row, now)
+        order.token_in, order.token_out, order.amount = token_in, token_out, amount
+        order.arrival = now + funds.desk[0, DEPOSIT]
+        order.expires, order.parent = order.arrival + _PATIENCE, parent
+        sale = funds.sales[free]
+        sale.token_in, sale.token_out, sale.amount = token_in, token_out, amount
+        sale.expected = amount * usd[token_in] / usd[token_out]
+        if post(box, order) >= 0:
+            sale.until = now + funds.desk[0, DEPOSIT] + 2 * funds.desk[0, AUCTION]
 
 
 def make_funds(
@@ -199,5 +181,5 @@ def make_funds(
         endowment=np.ascontiguousarray(endowment, np.float64),
         asked=asked,
         sales=sales,
-        desk=np.array([group, exchange, *terms], np.int64),
+        desk=np.array([[group, exchange, *terms]], np.int64),
     )

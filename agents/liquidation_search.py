@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sim.feeds import POOL_TWAP
 from sim.kernel import F8, I8, kernel, records
 from sim.lending.account import account_values, claim_of, debt_of
 from sim.lending.liquidation import max_liquidation
@@ -45,21 +44,26 @@ class CandidateList(NamedTuple):
     found: records(CANDIDATE)  # type: ignore[valid-type]  # (capacity,), the first ones count
     spare: records(CANDIDATE)  # type: ignore[valid-type]  # (capacity,), the next list
     seen: F8  # float64, (n_reserves,), USD, prices at the last scan
+    teller: I8  # int64, (n_reserves,), venue whose fills move the price: an oracle, or a pool
+    parent: I8  # int64, (n_reserves,), cause id: what moves the health of accounts with it
     number: I8  # int64, (4,): candidates, row of the market, tick of the last scan, list is full
 
 
-def make_candidates(market: int, n_reserves: int) -> CandidateList:
+def make_candidates(market: int, teller: np.ndarray) -> CandidateList:
     """Return an empty list for a market, which will be scanned at the first look.
 
     Parameters
     ----------
     market : row of the market table
-    n_reserves : number of its assets
+    teller : int64, (n_reserves,), venue whose fills move the price of each of its assets
     """
+    n_reserves = len(teller)
     return CandidateList(
         found=np.zeros(_CAPACITY, CANDIDATE),
         spare=np.zeros(_CAPACITY, CANDIDATE),
         seen=np.zeros(n_reserves),
+        teller=teller,
+        parent=np.zeros(n_reserves, np.int64),
         number=np.array([0, market, -_RESCAN, 0], np.int64),
     )
 
@@ -103,19 +107,11 @@ def weigh(lending, candidate, now):  # type: ignore[no-untyped-def]
         )
 
 
-@kernel
-def cause_of(lending, venues, feeds, reserve, has_moved):  # type: ignore[no-untyped-def]
-    """Return what made accounts with this collateral unsafe: the last report, or interest."""
-    feed = lending.reserves[reserve].price_feed
-    venue = feeds.pool[feed] if feeds.kind[feed] == POOL_TWAP else feeds.venue[feed]
-    last = venues.last_fill[venue]
-    return _FILL + last if has_moved and last > 0 else _ACCRUAL
-
-
 @kernel(inline=False)
-def scan(watch, lending, venues, feeds, has_moved, now):  # type: ignore[no-untyped-def]
+def scan(watch, lending, now):  # type: ignore[no-untyped-def]
     """List every unsafe account of the market anew; those listed before keep their history."""
     market, count, known = watch.number[MARKET], 0, 0
+    first = lending.markets[market].first_reserve
     watch.number[IS_FULL] = 0
     for position in range(lending.positions.shape[0]):
         if lending.positions[position].market != market:
@@ -134,7 +130,7 @@ def scan(watch, lending, venues, feeds, has_moved, now):  # type: ignore[no-unty
         while known < watch.number[N_FOUND] and watch.found[known].position < position:
             known += 1
         candidate.since = now
-        candidate.parent = cause_of(lending, venues, feeds, candidate.collateral, has_moved)
+        candidate.parent = watch.parent[candidate.collateral - first]
         if known < watch.number[N_FOUND]:
             before = watch.found[known]
             if before.position == position and before.most > 0.0:
@@ -146,13 +142,19 @@ def scan(watch, lending, venues, feeds, has_moved, now):  # type: ignore[no-unty
 
 
 @kernel(inline=False)
-def look(watch, lending, venues, feeds, now):  # type: ignore[no-untyped-def]
-    """Scan the book if a price has moved, an hour has passed, or the list was full."""
+def look(watch, lending, last_fill, now):  # type: ignore[no-untyped-def]
+    """Scan the book if a price has moved, an hour has passed, or the list was full.
+
+    What makes an account unsafe is the last report of its collateral (the last fill of the pool,
+    for an average), or interest where no price has moved since the scan before.
+    """
     first = lending.markets[watch.number[MARKET]].first_reserve
-    has_moved = False
+    n_moved = 0
     for k in range(watch.seen.shape[0]):
-        price = lending.reserves[first + k].price
-        if price != watch.seen[k]:
-            watch.seen[k], has_moved = price, True
-    if has_moved or watch.number[IS_FULL] != 0 or now >= watch.number[SCANNED] + _RESCAN:
-        scan(watch, lending, venues, feeds, has_moved, now)
+        n_moved += lending.reserves[first + k].price != watch.seen[k]
+    for k in range(watch.seen.shape[0]):
+        last = last_fill[watch.teller[k]]
+        watch.parent[k] = _FILL + last if n_moved > 0 and last > 0 else _ACCRUAL
+        watch.seen[k] = lending.reserves[first + k].price
+    if n_moved > 0 or watch.number[IS_FULL] != 0 or now >= watch.number[SCANNED] + _RESCAN:
+        scan(watch, lending, now)

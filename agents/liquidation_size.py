@@ -16,121 +16,107 @@ import math
 
 from agents.routing import amount_out_of, side_of
 from sim.kernel import kernel
-from sim.lending.account import claim_of
-from sim.lending.liquidation import seizure
 
 POOL, REFERENCE, HOLD = range(3)  # what a liquidator does with collateral
 EXITS = ("pool", "reference", "hold")
 _GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
-_CUTS = 30  # the amount is known to 1e-6 of the most, the gain to its square
+_QUOTES = 34  # the amount is known to 1e-6 of the most, the gain to its square
 _NEAR = 1.0 - 1e-3  # where the gain still rises from here to the most, the most it is
 
 
 @kernel
-def net_seizure(lending, debt, collateral, repaid, claim):  # type: ignore[no-untyped-def]
-    """Return the collateral tokens that a repayment brings the liquidator."""
-    _, taken, fee = seizure(lending, debt, collateral, repaid, claim)
-    return taken - fee
-
-
-@kernel
-def pool_gain(lending, venues, candidate, venue, side, repaid, claim, cost):  # type: ignore[no-untyped-def]
-    """Return the gain where collateral is sold in a pool; `cost` is 1 + flash fee."""
-    seized = net_seizure(lending, candidate.debt, candidate.collateral, repaid, claim)
-    return amount_out_of(venues, venue, side, seized) - cost * repaid
+def seized_per_debt(lending, debt, collateral):  # type: ignore[no-untyped-def]
+    """Return the collateral tokens that a liquidator receives for each token of debt."""
+    pledged = lending.reserves[collateral]
+    bonus = pledged.liquidation_bonus
+    ratio = lending.reserves[debt].price / pledged.price
+    return ratio * (1.0 + bonus - bonus * pledged.liquidation_protocol_fee)
 
 
 @kernel(inline=False)
-def best_in_pool(lending, venues, candidate, venue, side, most, claim, cost):  # type: ignore[no-untyped-def]
-    """Return (repayment, gain) that is best with one pool; repayment at most `most` tokens."""
-    best = most
-    gain = pool_gain(lending, venues, candidate, venue, side, most, claim, cost)
-    near = pool_gain(lending, venues, candidate, venue, side, _NEAR * most, claim, cost)
-    if gain >= near:
-        return best, gain
+def best_in_pool(venues, venue, side, most, seized, cost):  # type: ignore[no-untyped-def]
+    """Return (repayment, gain) that is best where collateral is sold in one pool.
+
+    Parameters
+    ----------
+    most : tokens of debt that can be repaid
+    seized : tokens of collateral for each
+    cost : 1 + flash fee
+    """
     low, high = 0.0, most
-    left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
-    gain_left = pool_gain(lending, venues, candidate, venue, side, left, claim, cost)
-    gain_right = pool_gain(lending, venues, candidate, venue, side, right, claim, cost)
-    for _ in range(_CUTS):
-        is_left = gain_left >= gain_right
-        if is_left:
-            high, right, gain_right = right, left, gain_left
-            left = high - _GOLDEN * (high - low)
+    left = right = gain_left = gain_right = best = gain = 0.0
+    for k in range(_QUOTES):
+        if k == 0:
+            tried = most
+        elif k == 1:
+            tried = _NEAR * most
+        elif k == 2 or (k > 3 and gain_left >= gain_right):
+            if k > 3:
+                high, right, gain_right = right, left, gain_left
+            tried = left = high - _GOLDEN * (high - low)
         else:
-            low, left, gain_left = left, right, gain_right
-            right = low + _GOLDEN * (high - low)
-        asked = pool_gain(
-            lending, venues, candidate, venue, side, left if is_left else right, claim, cost
-        )
-        if is_left:
-            gain_left = asked
+            if k > 3:
+                low, left, gain_left = left, right, gain_right
+            tried = right = low + _GOLDEN * (high - low)
+        out = amount_out_of(venues, venue, side, seized * tried) - cost * tried
+        if k == 1 and gain >= out:
+            break
+        if k == 0 or out > gain:
+            best, gain = tried, out
+        if tried == left:
+            gain_left = out
         else:
-            gain_right = asked
-    if gain_left >= gain_right:
-        return left, gain_left
-    return right, gain_right
+            gain_right = out
+    return best, gain
 
 
 @kernel(inline=False)
-def best_in_pools(lending, venues, pools, candidate, most, cost, now):  # type: ignore[no-untyped-def]
+def best_in_pools(venues, pools, token_in, token_out, most, seized, cost):  # type: ignore[no-untyped-def]
     """Return (repayment, gain, pool, side) that is best over pools of the pair; pool -1: none."""
-    token_in = lending.reserves[candidate.collateral].token
-    token_out = lending.reserves[candidate.debt].token
-    claim = claim_of(lending, candidate.position, candidate.collateral, now)
     best, best_gain, best_venue, best_side = 0.0, 0.0, -1, 0
     for k in range(pools.shape[0]):
         side = side_of(venues, pools[k], token_in, token_out)
         if side < 0 or venues.is_halted[pools[k]] != 0:
             continue
-        repaid, gain = best_in_pool(lending, venues, candidate, pools[k], side, most, claim, cost)
+        repaid, gain = best_in_pool(venues, pools[k], side, most, seized, cost)
         if gain > best_gain:
             best, best_gain, best_venue, best_side = repaid, gain, pools[k], side
     return best, best_gain, best_venue, best_side
 
 
 @kernel
-def marginal_price(venues, prices, pools, exit_kind, discount, token_in, token_out):  # type: ignore[no-untyped-def]
-    """Return what a first small amount of collateral brings, debt tokens per token; 0: nothing.
+def best_pool_price(venues, pools, token_in, token_out):  # type: ignore[no-untyped-def]
+    """Return the best marginal price after fees over pools, token_out per token_in; 0: no pool."""
+    best = 0.0
+    for k in range(pools.shape[0]):
+        side = side_of(venues, pools[k], token_in, token_out)
+        if side >= 0 and venues.is_halted[pools[k]] == 0:
+            price = venues.price[pools[k]] if side == 0 else 1.0 / venues.price[pools[k]]
+            best = max(best, price * (1.0 - venues.fee[pools[k]]))
+    return best
+
+
+@kernel(inline=False)
+def quote_exits(board, lending, prices, venues, pools, market, discount):  # type: ignore[no-untyped-def]
+    """Write what a little collateral brings by each exit, for every pair of reserves.
 
     Pools: the best marginal price after the fee. Reference market: mid less half the spread and the
     fee of both sides. Both that and held collateral lose `discount`, for the risk of a later sale.
     """
-    if exit_kind == POOL:
-        best = 0.0
-        for k in range(pools.shape[0]):
-            side = side_of(venues, pools[k], token_in, token_out)
-            if side >= 0 and venues.is_halted[pools[k]] == 0:
-                price = venues.price[pools[k]] if side == 0 else 1.0 / venues.price[pools[k]]
-                best = max(best, price * (1.0 - venues.fee[pools[k]]))
-        return best
-    sold, bought = prices.asset[token_in], prices.asset[token_out]
-    if sold < 0 or bought < 0:
-        return 0.0
-    keep = 1.0 - discount
-    if exit_kind == REFERENCE and token_in != token_out:
-        keep *= (1.0 - prices.half_spread[sold]) * (1.0 - prices.taker_fee[sold])
-        keep *= (1.0 - prices.half_spread[bought]) * (1.0 - prices.taker_fee[bought])
-    return keep * prices.reference[token_in] / prices.reference[token_out]
-
-
-@kernel
-def marginal_gain(lending, candidate, price, cost):  # type: ignore[no-untyped-def]
-    """Return the gain per token of debt of a first small repayment, at an exit price.
-
-    No repayment gains more per token: times the most that may be repaid it is an upper bound.
-    """
-    pledged = lending.reserves[candidate.collateral]
-    seized = lending.reserves[candidate.debt].price / pledged.price
-    bonus = pledged.liquidation_bonus
-    return seized * (1.0 + bonus - bonus * pledged.liquidation_protocol_fee) * price - cost
-
-
-@kernel
-def within_cash(lending, candidate, most):  # type: ignore[no-untyped-def]
-    """Return the largest repayment, at most `most`, whose collateral the market can pay out."""
-    pledged = lending.reserves[candidate.collateral]
-    seized = lending.reserves[candidate.debt].price / pledged.price
-    bonus = pledged.liquidation_bonus
-    seized *= 1.0 + bonus - bonus * pledged.liquidation_protocol_fee
-    return min(most, (1.0 - 1e-9) * pledged.cash / seized) if seized > 0.0 else 0.0
+    first, n = lending.markets[market].first_reserve, board.usd.shape[0]
+    for k in range(n):
+        token = lending.reserves[first + k].token
+        board.usd[k] = prices.reference[token] if prices.asset[token] >= 0 else 0.0
+        keep = 1.0
+        if prices.asset[token] >= 0:
+            asset = prices.asset[token]
+            keep = (1.0 - prices.half_spread[asset]) * (1.0 - prices.taker_fee[asset])
+        board.keep[k] = keep
+    for at in range(n * n):
+        j, k = at // n, at % n
+        token_in, token_out = lending.reserves[first + j].token, lending.reserves[first + k].token
+        board.price[POOL, at] = best_pool_price(venues, pools, token_in, token_out)
+        mid = board.usd[j] / board.usd[k] if board.usd[k] > 0.0 else 0.0
+        board.price[HOLD, at] = (1.0 - discount) * mid
+        cost = board.keep[j] * board.keep[k] if j != k else 1.0
+        board.price[REFERENCE, at] = (1.0 - discount) * cost * mid

@@ -10,7 +10,10 @@ from agents.liquidation_size import POOL, REFERENCE
 from sim.draws import uniform_column
 from sim.errors import InputError
 from sim.exchange import exchange_of
+from sim.feeds import POOL_TWAP, Feeds
 from sim.lending.protocol import reserve_of
+from sim.lending.state import LendingState
+from sim.orders import FLASH_LOAN, FLASH_REPAY, LIQUIDATE
 
 if TYPE_CHECKING:
     from sim.registry import PopulationSite
@@ -175,3 +178,44 @@ def check_exits(world: World, site: PopulationSite, exit_: np.ndarray, pools: np
             f"populations.{site.name}.flash_market: '{lender.name}' is no lending market on chain "
             f"'{config.chain}'"
         )
+
+
+def gas_of(
+    world: World,
+    site: PopulationSite,
+    exit_: np.ndarray,
+    is_flash: np.ndarray,
+    pools: np.ndarray,
+) -> np.ndarray:
+    """Return the gas of each liquidator's order, all legs: int64, (n,)."""
+    venues = world.venues
+    first = int(venues.first_verb[world.venue(site.config.market)])
+    swap = int(venues.gas[venues.first_verb[pools]].max()) if len(pools) else 0
+    loan = int(venues.gas[first + FLASH_LOAN] + venues.gas[first + FLASH_REPAY])
+    gas = venues.gas[first + LIQUIDATE] + swap * (exit_ == POOL) + loan * is_flash
+    return np.asarray(gas, np.int64)
+
+
+def lender_reserves(world: World, site: PopulationSite, lender: int) -> np.ndarray:
+    """Return the lender's reserve with the token of each reserve of the market: int64, -1: none."""
+    tokens_owed = market_tokens(world, site)
+    made = np.full(len(tokens_owed), -1, np.int64)
+    if lender < 0:
+        return made
+    plan = world.plan.venues[lender]
+    for k, token in enumerate(tokens_owed):
+        for symbol in plan.config.reserves:
+            if world.token(plan.chain, symbol) == token:
+                made[k] = reserve_of(world, lender, symbol)
+    return made
+
+
+def tellers(world: World, market: int) -> np.ndarray:
+    """Return the venue whose fills move the price of each reserve of a market: int64.
+
+    An oracle that takes reports, or the pool of an average.
+    """
+    lending, feeds = world.shared[LendingState], world.shared[Feeds]
+    rows = lending.reserves["price_feed"][lending.reserves["market"] == market]
+    is_average = feeds.kind[rows] == POOL_TWAP
+    return np.where(is_average, feeds.pool[rows], feeds.venue[rows])

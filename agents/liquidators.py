@@ -17,24 +17,39 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from agents.liquidation_funds import LiquidationFunds, make_funds, restore
-from agents.liquidation_orders import MARKET, PER_BLOCK, LiquidatorState, choose, pursue
+from agents.liquidation_funds import LiquidationFunds, count_purse, make_funds, restore
+from agents.liquidation_orders import (
+    DISCOUNT,
+    FLASH_FEE,
+    LENDER,
+    MARKET,
+    PER_BLOCK,
+    Board,
+    LiquidatorState,
+    borrow_purse,
+    choose,
+    make_board,
+    pursue,
+)
+from agents.liquidation_search import MARKET as WATCHED
 from agents.liquidation_search import N_FOUND, CandidateList, look, make_candidates
-from agents.liquidation_size import REFERENCE
+from agents.liquidation_size import REFERENCE, quote_exits
 from agents.liquidator_means import (
     check_exits,
     endowment_of,
     exits_of,
+    gas_of,
     inventory_tokens,
+    lender_reserves,
     pools_of,
     split_rows,
+    tellers,
     tokens,
 )
 from agents.population import ColumnarAgent
 from sim.chain import clock_at
 from sim.draws import uniform_column
 from sim.exchange import exchange_of
-from sim.feeds import Feeds
 from sim.kernel import handler, view_of
 from sim.ledger import Ledger
 from sim.lending.protocol import LendingDesk
@@ -171,55 +186,57 @@ unpack = view_of(
     LiquidatorState,
     CandidateList,
     LiquidationFunds,
+    Board,
     LendingState,
-    LendingDesk,
     Outbox,
     Ledger,
     Prices,
     Venues,
-    Feeds,
 )
 
 
 @handler
 def react(binding, message):  # type: ignore[no-untyped-def]
     """Look for unsafe accounts, then let every liquidator sell, and pursue those it likes best."""
-    hunters, watch, funds, lending, desk, box, ledger, prices, venues, feeds = unpack(binding)
+    hunters, watch, funds, board, lending, box, ledger, prices, venues = unpack(binding)
     clock = clock_at(message)
-    look(watch, lending, venues, feeds, clock.now)
-    n = hunters.exit.shape[0]
-    is_open = venues.is_halted[hunters.number[MARKET]] == 0 and watch.number[N_FOUND] > 0
+    now, chain, number = clock.now, box.chains[clock.chain], hunters.number[0]
+    look(watch, lending, venues.last_fill, now)
+    market, lender = watch.number[WATCHED], number[LENDER]
+    first, n = lending.markets[market].first_reserve, hunters.exit.shape[0]
+    is_open = venues.is_halted[number[MARKET]] == 0 and watch.number[N_FOUND] > 0
+    if is_open:
+        quote_exits(
+            board, lending, prices, venues, hunters.pools[0], market, hunters.terms[0, DISCOUNT]
+        )
+    native_usd, last = prices.reference[chain.native], venues.last_fill[number[MARKET]]
+    asked = funds.asked
     for row in range(n):
         if hunters.exit[row] == REFERENCE:
-            last = venues.last_fill[hunters.number[MARKET]]
-            parent = _FILL + last if last > 0 else 0
-            restore(funds, box, ledger, prices, venues, row, parent, clock.now)
+            restore(
+                funds, box, ledger, prices.reference, venues, row, _FILL * (last > 0) + last, now
+            )
+        if not is_open:
+            continue
+        if hunters.is_flash[row] == 0:
+            board.cost[:] = 1.0
+            gas = hunters.gas[row]
+            count_purse(board.purse, funds, box, ledger, lending, first, clock.chain, row, gas, now)
+        else:
+            borrow_purse(board, lending, hunters.terms[0, FLASH_FEE], venues.is_halted[lender])
+        static = hunters.static_price[row]
+        gas_usd = hunters.gas[row] * native_usd * (static if static > 0.0 else chain.base_fee)
+        money = (gas_usd, native_usd)
         posted, look_id = 0, clock.height * n + row + 1
         for _ in range(_TRIES):
-            if not is_open or posted == hunters.number[PER_BLOCK]:
+            k = choose(hunters, board, watch, asked, lending, first, row, look_id, gas_usd, now)
+            if k < 0 or posted == number[PER_BLOCK]:
                 break
-            k = choose(
-                hunters,
-                watch,
-                funds,
-                lending,
-                desk,
-                box,
-                ledger,
-                prices,
-                venues,
-                row,
-                look_id,
-                clock,
+            target = watch.found[k]
+            target.looked = look_id
+            posted += pursue(
+                hunters, board, asked, lending, box, venues, row, target, first, money, clock
             )
-            if k < 0:
-                break
-            candidate = watch.found[k]
-            candidate.looked = look_id
-            if pursue(
-                hunters, funds, lending, desk, box, ledger, prices, venues, row, candidate, clock
-            ):
-                posted += 1
     return OK
 
 
@@ -228,7 +245,7 @@ def react(binding, message):  # type: ignore[no-untyped-def]
 
 def make(
     world: World, site: PopulationSite
-) -> tuple[LiquidatorState, CandidateList, LiquidationFunds]:
+) -> tuple[LiquidatorState, CandidateList, LiquidationFunds, Board]:
     """Return the columns of a population of liquidators."""
     config, n, seed = site.config, site.rows, world.seed
     held = tokens(world, site)
@@ -241,24 +258,30 @@ def make(
     price = low + (high - low) * uniform_column(seed, f"{site.name}:price", n)
     slow = uniform_column(seed, f"{site.name}:reaction", n) * config.reaction_spread_seconds
     lender = world.venue(config.flash_market) if config.flash_market is not None else -1
+    fee = world.shared[LendingDesk].flash_fee[world.venues.row[lender]] if lender >= 0 else 0.0
     state = LiquidatorState(
         exit=exit_,
         is_flash=is_flash,
+        gas=gas_of(world, site, exit_, is_flash, pools),
         tip_share=np.full(n, config.tip_share),
         static_price=np.where(is_static == 0, price * GWEI, 0.0),
         reaction=np.array([ticks(config.reaction_seconds + extra) for extra in slow], np.int64),
         n_orders=np.zeros(n, np.int64),
-        pools=pools,
-        terms=np.array([config.min_profit_usd, config.risk_discount, config.preference_spread]),
+        pools=pools.reshape(1, -1),
+        terms=np.array(
+            [[config.min_profit_usd, config.risk_discount, config.preference_spread, fee]]
+        ),
         number=np.array(
             [
-                site.group,
-                market,
-                lender,
-                config.max_per_block,
-                seed,
-                site.stream,
-                ticks(config.static_expires_seconds),
+                [
+                    site.group,
+                    market,
+                    lender,
+                    config.max_per_block,
+                    seed,
+                    site.stream,
+                    ticks(config.static_expires_seconds),
+                ]
             ],
             np.int64,
         ),
@@ -267,8 +290,8 @@ def make(
     terms = (ticks(config.deposit_delay_seconds), int(auction), inventory_tokens(world, site)[0])
     funds = make_funds(site.group, held, endowment_of(world, site, is_flash), exchange, terms)
     row = int(world.venues.row[market])
-    n_reserves = len(world.plan.venues[market].config.reserves)
-    return state, make_candidates(row, n_reserves), funds
+    board = make_board(lender_reserves(world, site, lender))
+    return state, make_candidates(row, tellers(world, row)), funds, board
 
 
 def fund(world: World, site: PopulationSite, state: Any) -> None:

@@ -26,7 +26,7 @@ from sim.amm.tick_math import MAX_TICK, tick_at_sqrt_price
 from sim.chain import clock_at
 from sim.draws import normal_column, uniform_column
 from sim.errors import InputError
-from sim.kernel import F8, F8x2, I8, handler, kernel, view_of
+from sim.kernel import F8, I8, F8x2, handler, kernel, view_of
 from sim.ledger import Ledger, balance_of
 from sim.mempool import Outbox, post
 from sim.orders import ADD, FILL, REMOVE, ROUTINE, cause
@@ -63,7 +63,9 @@ class ProviderState(NamedTuple):
     n_moves: I8  # int64, (n,), exits and re-centerings begun
     calm_since: I8  # int64, (1,), tick since which nothing frightens
     history: F8x2  # float64, (_DAY_BINS, 3): price, fees and losses of the pool, a ring
-    number: I8  # int64, (8,): group, venue, is concentrated, bins so far, earliest due, share token,
+    number: (
+        I8  # int64, (8,): group, venue, is concentrated, bins so far, earliest due, share token,
+    )
     # is frightened, asleep until
     terms: F8  # float64, (9,): price trigger, loss trigger, window bins, calm ticks, keeper width,
     # keeper horizon days, tip, fear discount (0: none), par
@@ -82,17 +84,28 @@ class LiquidityProvidersConfig(Config):
     pareto_tail: float = Field(
         1.2, gt=0.5, le=10.0, description="Tail index of their sizes; 1.2: the top 1 % hold half."
     )
-    keeper_share: float = Field(0.0, ge=0.0, le=1.0, description="Share by number of range keepers.")
+    keeper_share: float = Field(
+        0.0, ge=0.0, le=1.0, description="Share by number of range keepers."
+    )
     keeper_half_width: float = Field(
-        0.05, gt=0.0, lt=1.0, description="Half width of a keeper's range, spread over agents by 2x.",
+        0.05,
+        gt=0.0,
+        lt=1.0,
+        description="Half width of a keeper's range, spread over agents by 2x.",
         json_schema_extra={"unit": "fraction"},
     )
     keeper_horizon_hours: float = Field(
-        24.0, gt=0.0, description="Horizon over which keepers count fees.", json_schema_extra={"unit": "h"}
+        24.0,
+        gt=0.0,
+        description="Horizon over which keepers count fees.",
+        json_schema_extra={"unit": "h"},
     )
     leaver_share: float = Field(0.15, ge=0.0, le=1.0, description="Share by number of leavers.")
     price_trigger: float = Field(
-        0.2, gt=0.0, lt=1.0, description="Fall of the price within an hour that frightens leavers.",
+        0.2,
+        gt=0.0,
+        lt=1.0,
+        description="Fall of the price within an hour that frightens leavers.",
         json_schema_extra={"unit": "fraction"},
     )
     loss_trigger: float = Field(
@@ -106,7 +119,10 @@ class LiquidityProvidersConfig(Config):
     )
     delay_log_sd: float = Field(1.0, ge=0.0, description="Log spread of that time.")
     calm_hours: float = Field(
-        12.0, gt=0.0, description="Time without fright before leavers return.", json_schema_extra={"unit": "h"}
+        12.0,
+        gt=0.0,
+        description="Time without fright before leavers return.",
+        json_schema_extra={"unit": "h"},
     )
     fear_par: float | None = Field(
         None, gt=0.0, description="Par price; a discount below it frightens leavers."
@@ -400,9 +416,7 @@ def make(world: World, site: PopulationSite) -> ProviderState:
         n_moves=np.zeros(n, np.int64),
         calm_since=np.zeros(1, np.int64),
         history=np.zeros((_DAY_BINS, 3)),
-        number=np.array(
-            [site.group, venue, int(is_concentrated), 0, 0, token, 0, 0], np.int64
-        ),
+        number=np.array([site.group, venue, int(is_concentrated), 0, 0, token, 0, 0], np.int64),
         terms=np.array(
             [
                 config.price_trigger,
@@ -440,7 +454,9 @@ def _enter_ranges(
 
 
 def _with_room(world: World, own: Any) -> Any:
-    mechanism = next(m for m in (v.mechanism for v in world.plan.venues) if m.kind == "concentrated_liquidity")
+    mechanism = next(
+        m for m in (v.mechanism for v in world.plan.venues) if m.kind == "concentrated_liquidity"
+    )
     larger = mechanism.grow(own)
     if larger is None:
         return own

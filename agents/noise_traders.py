@@ -6,7 +6,7 @@ every pool of the pair for a quote and takes the best one. It trades with probab
     exp(-elasticity * cost) * activity / max_activity
 
 where cost is fee plus price impact plus gas as a share of the amount, and activity is
-(volatility of the last hour / long-run volatility) ** activity_power, at most max_activity. Sizes are
+(volatility of the last hour / volatility so far) ** activity_power, at most max_activity. Sizes are
 bounded by half of what the trader's wallet holds.
 """
 
@@ -162,10 +162,8 @@ def react(binding, message):  # type: ignore[no-untyped-def]
     return OK
 
 
-def activity_by_minute(
-    path: np.ndarray, step_seconds: float, power: float, most: float
-) -> np.ndarray:
-    """Return (hourly volatility / long-run volatility) ** power by minute, as a share of `most`.
+def activity_by_minute(path: np.ndarray, step_seconds: float, power: float, most: float) -> np.ndarray:
+    """Return (hourly volatility / volatility so far) ** power by minute, as a share of `most`.
 
     Parameters
     ----------
@@ -174,7 +172,7 @@ def activity_by_minute(
 
     Returns
     -------
-    float64, (n_minutes,), in (0, 1]; looks back one hour only
+    float64, (n_minutes,), in (0, 1]; a minute knows the path before it only
     """
     stride = max(1, round(_BIN_SECONDS / step_seconds))
     squares = np.diff(np.log(path[::stride])) ** 2
@@ -182,11 +180,11 @@ def activity_by_minute(
         return np.full(max(len(squares), 1), 1.0 / most)
     window = round(HOUR / _BIN_SECONDS)
     total = np.concatenate([[0.0], np.cumsum(squares)])
-    first = np.maximum(np.arange(len(squares)) - window, 0)
-    count = np.maximum(np.arange(len(squares)) - first, 1)
-    hourly = (total[np.arange(len(squares))] - total[first]) / count
-    calm = np.median(hourly[hourly > 0.0])
-    ratio = np.sqrt(np.maximum(hourly, 1e-30) / calm) ** power
+    minute = np.arange(len(squares))
+    first = np.maximum(minute - window, 0)
+    hourly = (total[minute] - total[first]) / np.maximum(minute - first, 1)
+    so_far = total[minute] / np.maximum(minute, 1)
+    ratio = np.sqrt(np.maximum(hourly, 1e-30) / np.maximum(so_far, 1e-30)) ** power
     ratio[: min(window, len(ratio))] = 1.0  # no hour to look back on yet
     return np.asarray(np.clip(ratio, 0.25, most) / most)
 

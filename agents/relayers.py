@@ -1,15 +1,16 @@
 """Relayers: inventory on two chains, and arbitrage of wrapped tokens against their par.
 
-For each lock-and-mint bridge whose wrapped token has a pool, a relayer compares the pool with par,
-the reference price of the home token. Below par by more than it costs to redeem it buys in the
-pool and redeems at home; above par by more than it costs to mint it sells from its inventory and
-locks anew.
+For each lock-and-mint bridge whose wrapped token has a pool, a relayer compares the pool with
+par, the reference price of the home token. Below par by more than it costs to redeem it buys in
+the pool and redeems at home; above par by more than it costs to mint it sells from its inventory
+and locks anew.
 
     cost = fee + delay x cost of a day + margin
 
-It buys while the escrow could redeem all that it holds as well: a discount that the backing explains is left
-alone. Holdings that are off their target go back over the bridges (wrapped tokens, and tokens of
-liquidity networks) or over the reference market (all others), one transfer of a kind at a time.
+It buys while the escrow could redeem all that it holds as well: a discount that the backing
+explains is left alone. Holdings that are off their target go back over the bridges (wrapped
+tokens, and tokens of liquidity networks) or over the reference market (all others), one transfer
+of a kind at a time.
 """
 
 from __future__ import annotations
@@ -139,8 +140,8 @@ unpack = view_of(
 def bounds_against_par(relayers, routes, venues, prices, row, k):  # type: ignore[no-untyped-def]
     """Return the prices of the wrapped token to buy up to and to sell down to.
 
-    Both are marginal prices on the swap curve, in the pool's other token, at which the last bit still
-    earns the margin.
+    Both are marginal prices on the swap curve, in the pool's other token, at which the last bit
+    still earns the margin.
     """
     pool, wrapped = routes.pool[k], routes.tokens[k, 1]
     counter = venues.token1[pool] if venues.token0[pool] == wrapped else venues.token0[pool]

@@ -10,6 +10,7 @@ from agents import (
     borrowers,
     bridge_users,
     cycle_arbitrage,
+    exploiter,
     informed_traders,
     liquidators,
     liquidity_providers,
@@ -51,6 +52,7 @@ _POPULATIONS: list[PopulationKind] = [
     suppliers.KIND,
     borrowers.KIND,
     liquidators.KIND,
+    exploiter.KIND,
 ]
 _SHOCKS: list[ShockKind] = [*shocks.KINDS]
 

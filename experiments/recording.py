@@ -15,10 +15,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from experiments.causes import add_trades, causes_of, no_trades
 from sim.agenda import SAMPLE_RANK
 from sim.engine import OUTSIDE, OUTSIDE_ACCOUNTS
-from sim.lending.protocol import liquidation_details
-from sim.orders import CAUSE_KINDS, split_cause
+from sim.lending.protocol import liquidation_details, liquidation_times
+from sim.orders import CAUSE_KINDS
 from sim.prices import update_prices
 from sim.records import TABLES, Table
 from sim.reference.impact import transient_at
@@ -106,6 +107,10 @@ def _coded(values: list[str]) -> Text:
     return Text(np.array([at[value] for value in values], np.int32), names)
 
 
+def _verbs_named(names: list[str], ending: str) -> list[int]:
+    return [k for k, name in enumerate(names) if name.endswith(ending)]
+
+
 class Recorder:
     """Records a world while it runs.
 
@@ -126,9 +131,9 @@ class Recorder:
         world.on_fills = self._record_fills
         world.on_blocks = self._record_blocks
         self._verbs = world.verb_names
-        self._liquidate_verbs = [
-            k for k, name in enumerate(self._verbs) if name.endswith(".liquidate")
-        ]
+        self._liquidate_verbs = _verbs_named(self._verbs, ".liquidate")
+        self._trade_verbs = _verbs_named(self._verbs, "reference_market.trade")
+        self._trades = no_trades()
         self._populations = ["", *world.group_names]
         self._start = world.holdings()
         self._start_price = world.prices.fundamental.copy()
@@ -161,7 +166,6 @@ class Recorder:
             return
         world = self.world
         names = ["", *world.token_names]
-        space, number = split_cause(fills["parent"])
         time = fills["time"] / TICKS_PER_SECOND
         lead = fills["leg"] == 0
         is_group = fills["group"]
@@ -199,19 +203,26 @@ class Recorder:
                 ),
             }
         )
-        self.writers["causes"].append(
-            {
-                "fill_id": fills["fill_id"],
-                "time": time,
-                "parent_kind": Text(space, list(CAUSE_KINDS)),
-                "parent_id": number,
-                "weight": np.ones(len(fills)),
-            }
-        )
         self._count(fills, is_group)
-        done = (fills["status"] == Status.OK) & np.isin(fills["verb"], self._liquidate_verbs)
-        if done.any():
-            self._record_liquidations(fills[done])
+        is_done = fills["status"] == Status.OK
+        traded = is_done & np.isin(fills["verb"], self._trade_verbs)
+        self._trades = add_trades(world, self._trades, fills[traded])
+        liquidated = np.flatnonzero(is_done & np.isin(fills["verb"], self._liquidate_verbs))
+        self._record_causes(fills, liquidated)
+        if len(liquidated):
+            self._record_liquidations(fills[liquidated])
+
+    def _record_causes(self, fills: np.ndarray, liquidated: np.ndarray) -> None:
+        none = np.zeros(0, np.int64)
+        since, observed = none, none
+        if len(liquidated):
+            since, observed = liquidation_times(
+                self.world, fills[liquidated], ticks(self.config.sample_seconds)
+            )
+        columns = causes_of(self.world, fills, liquidated, since, observed, self._trades)
+        columns["time"] = columns["time"] / TICKS_PER_SECOND
+        columns["parent_kind"] = Text(columns["parent_kind"], list(CAUSE_KINDS))
+        self.writers["causes"].append(columns)
 
     def _record_liquidations(self, fills: np.ndarray) -> None:
         world = self.world

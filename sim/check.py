@@ -28,7 +28,8 @@ from sim.status import Status
 from sim.trial import N_ACTORS, Outcome, Request, Trial, actors, changed, small_plan, state_hash
 from sim.world import VenuePlan, World
 
-Arguments = Callable[[World, Request, np.random.Generator], Request]
+Legs = tuple[Request, ...]
+Arguments = Callable[[World, Request, np.random.Generator], Request | Legs]
 Prepare = Callable[[World, Any], None]
 OK = Status.OK
 _ROUNDING = 1e-12  # of the largest amount in a comparison: some thousand rounding errors
@@ -66,8 +67,9 @@ def check_mechanism(
         joined into composite orders where swaps take quotes
     beside : venues of other mechanisms that these need, such as price feeds
     prepare : called with world and site while the senders are made, for example to open positions
-    arguments : makes a random request meaningful: called with the world, a request that has venue,
-        verb, row, side 0 or 1 in `a` and amounts the sender has, and a generator
+    arguments : makes a random request meaningful, or an order of several legs: called with the world,
+        a request that has venue, verb, row, side 0 or 1 in `a` and amounts the sender has, and a
+        generator
     n_orders : orders sent
     seed : of orders and world
     twin : whether to run the interpreted twin too, first, in a child process
@@ -169,25 +171,30 @@ def run_orders(
         else:
             venue = venues[k % len(venues)]
             verb = int(rng.integers(len(mechanism.verbs)))
-            legs = (random_request(trial, venue, verb, rng, arguments),)
+            legs = random_order(trial, venue, verb, rng, arguments)
         send_and_judge(trial, legs)
     return state_hash(trial.world)
 
 
-def random_request(
+def random_order(
     trial: Trial, venue: int, verb: int, rng: np.random.Generator, arguments: Arguments | None
-) -> Request:
-    """Return a request that may well succeed, or, one time in three, one with garbage in it."""
+) -> Legs:
+    """Return an order that may well succeed, or, one time in three, one with garbage in it."""
     row, side = int(rng.integers(N_ACTORS)), int(rng.integers(2))
     tokens = _tokens_of(trial.world, venue)
     held = [float(trial.balances(row)[t]) for t in (tokens[side % len(tokens)], tokens[-1])]
     shares = 10.0 ** rng.uniform(-5.0, 0.1, 2)
     request = Request(
-        venue, verb, row, amount=held[0] * shares[0], amount1=held[1] * shares[1], a=side
+        venue,
+        verb,
+        row,
+        amount=held[0] * float(shares[0]),
+        amount1=held[1] * float(shares[1]),
+        a=side,
     )
-    if arguments is not None:
-        request = arguments(trial.world, request, rng)
-    return spoiled(request, rng) if rng.random() < _GARBAGE_SHARE else request
+    made = request if arguments is None else arguments(trial.world, request, rng)
+    head, *tail = made if isinstance(made, tuple) else (made,)
+    return (spoiled(head, rng) if rng.random() < _GARBAGE_SHARE else head, *tail)
 
 
 def _tokens_of(world: World, venue: int) -> list[int]:
@@ -202,12 +209,10 @@ def spoiled(request: Request, rng: np.random.Generator) -> Request:
     return replace(request, **{field: bad[int(rng.integers(len(bad)))]})
 
 
-def joint_swaps(
-    trial: Trial, venues: Sequence[int], rng: np.random.Generator
-) -> tuple[Request, ...]:
+def joint_swaps(trial: Trial, venues: Sequence[int], rng: np.random.Generator) -> Legs:
     """Return two swaps in different venues as one order, the second with what the first gives."""
     first, second = (int(venue) for venue in rng.permutation(venues)[:2])
-    head = random_request(trial, first, 0, rng, None)
+    (head,) = random_order(trial, first, 0, rng, None)
     is_chained = rng.random() < 0.5
     tail = replace(head, venue=second, a=1 - head.a, flag_bits=CHAINED if is_chained else 0)
     if rng.random() < 0.2:
@@ -290,7 +295,10 @@ def _judge_fills(trial: Trial, legs: Sequence[Request], outcome: Outcome) -> Non
             if token >= 0:
                 moved[token] = moved.get(token, 0.0) + sign * float(fill[f"amount_{name}"])
     before, after = outcome.balances
+    native = {int(token) for token in trial.world.box.chains["native"]}  # also pays gas
     for token, amount in moved.items():
+        if token in native:
+            continue
         got = after[token] - before[token]
         if is_late and amount > 0.0 and got == 0.0:
             continue

@@ -136,7 +136,7 @@ def pay_gas(box, ledger, order):  # type: ignore[no-untyped-def]
     """Charge the gas of an order; OK or UNPAID. The base fee and the tip go outside."""
     chain = box.chains[order.chain]
     cost = order.gas * order.gas_price
-    if cost == 0.0:
+    if cost == 0.0 or chain.native < 0:
         return OK
     if can_pay(ledger, order.group, order.row, chain.native, cost) != OK:
         return UNPAID

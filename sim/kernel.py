@@ -212,6 +212,8 @@ class Handler:
 
     def __init__(self, function: Callable[[int, int], int]) -> None:
         self.function = function
+        if Path(function.__code__.co_filename).resolve().is_relative_to(ROOT):
+            module_hash(function.__module__)  # of the sources as they are now, compiled when it may
         self.__name__ = function.__name__
         self.__doc__ = function.__doc__
 

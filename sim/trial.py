@@ -7,7 +7,9 @@ its quotes; after the block it compares. `sim.check` judges mechanisms by it, an
 from __future__ import annotations
 
 import hashlib
+import traceback
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -302,7 +304,9 @@ class Trial:
                 raise InvariantError(f"it stopped the engine: {error}") from error
             raise
         except (IndexError, OverflowError, ValueError, FloatingPointError) as error:
-            raise InvariantError(f"it raised {type(error).__name__}: {error}") from error
+            at = traceback.extract_tb(error.__traceback__)[-1]
+            place = f"{Path(at.filename).name}:{at.lineno}"
+            raise InvariantError(f"{type(error).__name__} at {place}: {error}") from error
         finally:
             self._waiting = ()
         world.flush()

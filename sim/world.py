@@ -279,7 +279,7 @@ class World:
         self.venues = make_venues(len(plan.venues), [verb.gas for verb in self._verbs])
         self.box = make_outbox(self._make_chains(), plan.mempool_capacity, plan.seed)
         self.agenda = make_agenda(65_536)
-        self._fills = blank(plan.fill_capacity, ORDER)
+        self._fills = blank(max(plan.fill_capacity, plan.mempool_capacity + 1), ORDER)
         self._blocks = blank(16_384, BLOCK)
         self._clock = blank(1, CLOCK)
         self.shared = {
@@ -604,6 +604,8 @@ class World:
         price_limit: float = 0.0,
         a: int = 0,
         b: int = 0,
+        token_in: str | None = None,
+        token_out: str | None = None,
         tip_gwei: float = 0.0,
         max_fee_gwei: float = 0.0,
         expires_in: float = 600.0,
@@ -617,6 +619,7 @@ class World:
         population, row : the account that sends it
         amount, amount1, limit, price_limit, a, b : arguments of the verb; a swap takes the side in `a`
             (0 pays token 0), at most `amount` in and at least `limit` out
+        token_in, token_out : "chain/symbol", for a trade on the reference market
         tip_gwei, max_fee_gwei : gwei; 0: no tip, twice the base fee of now
         expires_in : seconds
 
@@ -634,20 +637,23 @@ class World:
             raise InputError(
                 f"{population} has no row {row}; rows run from 0 to {self.group_rows[group] - 1}"
             )
-        token_in, token_out = -1, -1
+        sold, bought = self._named_token(token_in), self._named_token(token_out)
         if mechanism.quote is not None and verb == "swap":
             if a not in (0, 1):
                 raise InputError(f"the side of a swap is {a}; it must be 0 or 1")
             pair = int(self.venues.token0[number]), int(self.venues.token1[number])
-            token_in, token_out = pair[a], pair[1 - a]
+            sold, bought = pair[a], pair[1 - a]
         numbers = np.array(
             [amount, amount1, limit, price_limit, tip_gwei * GWEI, max_fee_gwei * GWEI]
         )
         expires = self.now + ticks(expires_in)
-        words = np.array([a, b, parent, token_in, token_out, expires], np.int64)
+        words = np.array([a, b, parent, sold, bought, expires], np.int64)
         return int(
             _submit(self._own_binding, number, offset, group, row, self.now, numbers, words)
         )
+
+    def _named_token(self, name: str | None) -> int:
+        return -1 if name is None else _find(name, self.token_names, "token")
 
     # --- reading ---------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.kinds import mechanisms
+from experiments.kinds import mechanisms, populations
 from sim.bridges.liquidity_network import LiquidityNetworkConfig
 from sim.bridges.lock_and_mint import LockAndMintConfig
 from sim.exchange import ExchangeConfig
@@ -15,15 +15,17 @@ from sim.amm.concentrated_venue import ConcentratedConfig
 from sim.amm.constant_product import ConstantProductConfig
 from sim.lending.protocol import LendingConfig, enter, open_positions, pair_of, reserve_of
 from sim.oracles.oracle import OracleConfig
-from sim.orders import BORROW, FLASH_REPAY, LIQUIDATE
-from sim.world import VenuePlan
+from sim.orders import ADD, BORROW, FLASH_LOAN, FLASH_REPAY, LIQUIDATE, SWAP
+from sim.trial import ACTORS, small_plan
+from sim.world import PopulationPlan, VenuePlan
 
 HOME, OTHER = "home", "other"
 
 
 def config_of(kind: str, **fields: Any) -> Any:
     """Return the config of a mechanism, read strictly as a scenario's."""
-    return mechanisms()[kind].config.model_validate({"kind": kind, "chain": HOME, **fields})
+    given = {"kind": kind, "chain": HOME, **fields}
+    return mechanisms()[kind].config.model_validate(given)
 
 
 def venue(name: str, config: Any) -> VenuePlan:
@@ -60,21 +62,30 @@ def report_arguments(world, request, rng):
 
 
 def range_arguments(world, request, rng):
-    """Ranges of 60 ticks around the price, some of them narrow or apart from it."""
-    if request.verb == 0:
+    """New ranges around the price or apart from it; and the ranges of positions there are."""
+    if request.verb == SWAP:
         return request
+    state, _ = world.states["concentrated_liquidity"]
+    held = state.position[
+        (state.position["pool"] == world.venues.row[request.venue])
+        & (state.position["group"] == world.group(ACTORS))
+    ]
+    if request.verb != ADD and len(held):
+        position = held[int(rng.integers(len(held)))]
+        return replace(
+            request,
+            row=int(position["account"]),
+            a=int(position["tick_lower"]),
+            b=int(position["tick_upper"]),
+            amount=float(position["liquidity"]) * float(rng.choice([0.1, 1.0, 1.5])),
+        )
     center = round(np.log(world.venues.price[request.venue]) / np.log(1.0001) / 60) * 60
     lower = center + 60 * int(rng.integers(-4, 2))
-    return replace(
-        request,
-        a=lower,
-        b=lower + 60 * int(rng.integers(1, 4)),
-        amount=np.inf if request.verb == 2 and rng.random() < 0.5 else request.amount,
-    )
+    return replace(request, a=lower, b=lower + 60 * int(rng.integers(1, 4)))
 
 
 def open_books(world, site):
-    """Every actor supplies ETH; three owe USD, one of them more than its collateral allows."""
+    """Every actor supplies ETH; three owe USD, two of them too much and one beyond its worth."""
     for number, plan in enumerate(world.plan.venues):
         if plan.mechanism.kind != "lending":
             continue
@@ -83,13 +94,13 @@ def open_books(world, site):
         claims = np.array([10.0, 10.0, 10.0, 50.0])
         enter(world, positions, ether, claims, are_debts=False)
         enter(world, positions[3:], dollars, np.array([80_000.0]), are_debts=False)
-        debts = np.array([8_000.0, 12_000.0, 16_500.0])
+        debts = np.array([8_000.0, 16_500.0, 20_500.0])
         enter(world, positions[:3], dollars, debts, are_debts=True)
 
 
 def lending_arguments(world, request, rng):
-    """The sender's position, or anybody's to liquidate; amounts in the reserve's token."""
-    state, _ = world.states["lending"]
+    """The sender's position, or a debtor's to liquidate; a flash loan with its repayment."""
+    state, desk = world.states["lending"]
     market = int(world.venues.row[request.venue])
     first = int(state.markets[market]["first_reserve"])
     mine = np.flatnonzero(
@@ -100,9 +111,16 @@ def lending_arguments(world, request, rng):
     if request.verb == BORROW:
         amount = request.amount * 0.05
     if request.verb == LIQUIDATE:
-        victims = np.flatnonzero(state.positions["market"] == market)
+        debtors = np.flatnonzero(
+            (state.positions["market"] == market) & (state.debt_reserve[:, 0] >= 0)
+        )
         pair = int(pair_of.py_func(first + 1, first))
-        return replace(request, a=int(rng.choice(victims)), b=pair, amount=amount)
+        victim = int(rng.choice(debtors)) if len(debtors) else 0
+        return replace(request, a=victim, b=pair, amount=amount)
+    if request.verb == FLASH_LOAN:
+        owed = request.amount * (1.0 + desk.flash_fee[market])
+        back = replace(request, verb=FLASH_REPAY, b=reserve, amount=owed, amount1=owed)
+        return replace(request, b=reserve), back
     return replace(request, a=int(mine[0]), b=reserve, amount=amount)
 
 
@@ -160,3 +178,91 @@ MECHANISMS: dict[str, dict[str, Any]] = {
         "arguments": bridge_arguments,
     },
 }  # fmt: skip
+
+
+# --- populations ---------------------------------------------------------------------------------
+
+
+def market_place(*people: tuple[str, Any]) -> Any:
+    """Return a plan with venues of every kind, a moving price of ETH, and some people."""
+    other_pool = config_of("constant_product", chain=OTHER, tokens=["bUSD", "USD"], value_usd=1e6)
+    bridge = config_of(
+        "lock_and_mint", other_chain=OTHER, token="USD", wrapped="bUSD",
+        finality_delay_seconds=30.0, return_delay_seconds=60.0,
+    )  # fmt: skip
+    network = MECHANISMS["liquidity_network"]["configs"][1]
+    venues = (
+        *feeds(),
+        venue("bridge", bridge),
+        venue("network", network),
+        venue("eth-usd", config_of("constant_product", **POOL)),
+        venue("eth-usd-5", config_of("concentrated_liquidity", **POOL, fee=0.0005, half_width=0.5)),
+        venue("busd-usd", other_pool),
+        venue("market", config_of("lending", reserves=RESERVES)),
+        venue("exchange", ExchangeConfig(chain=HOME)),
+    )
+    return small_plan(
+        venues,
+        tuple(
+            PopulationPlan(name, populations()[c.kind], HOME, c.count, c) for name, c in people
+        ),
+        volatility=1.5,
+        horizon_seconds=7_200.0,
+    )
+
+
+def people_of(kind: str, **fields: Any) -> Any:
+    """Return the config of a population, read strictly as a scenario's."""
+    given = {"kind": kind, "chain": HOME, **fields}
+    return populations()[kind].config.model_validate(given)
+
+
+LENDERS = people_of("suppliers", market="market", asset="USD", count=5, supplied_usd=1e6)
+DEBTORS = people_of(
+    "borrowers", market="market", collateral="ETH", debt="USD", count=8, debt_usd=9.8e5,
+    health_quantiles=[[0.05, 1.0005], [0.5, 1.05], [0.9, 1.5]], alarm_low=1.2, alarm_high=1.6,
+    reaction_minutes=1.0,
+)  # fmt: skip
+BRIDGED = {"other_chain": OTHER}
+BOOK = (("lenders", LENDERS), ("debtors", DEBTORS))
+
+POPULATIONS: dict[str, dict[str, Any]] = {
+    "noise_traders": {"swaps_per_day": 2_000.0, "median_usd": 500.0},
+    "arbitrageurs": {"inventory_usd": 1e5, "tip_share": 0.1},
+    "cycle_arbitrage": {"start_tokens": ["USD"], "inventory_usd": 1e5, "max_length": 2},
+    "oracle_keepers": {},
+    "informed_traders": {"signals_per_day": 2_000.0, "median_wallet_usd": 5_000.0},
+    "momentum_traders": {"looks_per_day": 2_000.0, "median_wallet_usd": 5_000.0},
+    "liquidity_providers": {"pool": "eth-usd-5", "value_usd": 2e5, "keeper_share": 0.5},
+    "bridge_users": {**BRIDGED, "transfers_per_day": 2_000.0, "median_usd": 500.0},
+    "payments": {
+        **BRIDGED, "token": "USD", "other_token": "USD", "payments_per_day": 2_000.0,
+        "median_usd": 500.0,
+    },
+    "relayers": {**BRIDGED, "inventory_usd": 1e5},
+    "suppliers": {
+        "market": "market", "asset": "USD", "supplied_usd": 1e5, "utilization_trigger": 0.5,
+        "calm_utilization": 0.4,
+    },
+    "borrowers": DEBTORS.model_dump(exclude={"kind", "chain", "count"}),
+    "liquidators": {"market": "market", "inventory_usd": 1e5},
+    "exploiter": {
+        "market": "market", "collateral": "ETH", "debt": "USD", "amount": 10.0,
+        "start_seconds": 60.0, "spread_seconds": 60.0,
+    },
+}  # fmt: skip
+BESIDE: dict[str, tuple[tuple[str, Any], ...]] = {
+    "suppliers": BOOK,
+    "borrowers": BOOK[:1],
+    "liquidators": BOOK,
+    "exploiter": BOOK[:1],
+}
+DEPEND_ON_ALL: dict[str, tuple[str, ...]] = {}
+
+
+def population_of(kind: str) -> tuple[Any, Any]:
+    """Return a config of a kind of population, and the plan of a world that it fits in."""
+    fields = dict(POPULATIONS[kind])
+    if "count" in populations()[kind].config.model_fields:
+        fields["count"] = 1
+    return people_of(kind, **fields), market_place(*BESIDE.get(kind, ()))

@@ -19,7 +19,7 @@ from pydantic import Field
 
 from sim.errors import InputError, RefusedError
 from sim.kernel import F8, I8, handler, kernel, view_of
-from sim.ledger import Ledger, burn, can_pay, mint, transfer
+from sim.ledger import Ledger, burn, can_pay, mint, slot, transfer
 from sim.orders import order_at, quote_at
 from sim.registry import Claim, Config, Mechanism, VenueSite, Verb
 from sim.status import Status
@@ -33,6 +33,7 @@ SLIPPAGE = int(Status.SLIPPAGE)
 ZERO_AMOUNT = int(Status.ZERO_AMOUNT)
 PRICE_LIMIT = int(Status.PRICE_LIMIT)
 BAD_AMOUNT = int(Status.BAD_AMOUNT)
+NOT_ALLOWED = int(Status.NOT_ALLOWED)
 INSUFFICIENT_LIQUIDITY = int(Status.INSUFFICIENT_LIQUIDITY)
 
 
@@ -202,6 +203,8 @@ def _swap(binding, message):  # type: ignore[no-untyped-def]
         return status
     if out < order.limit:
         return SLIPPAGE
+    if slot(ledger, order.group, order.row, order.token_out) < 0:
+        return NOT_ALLOWED
     group, account = pools.group[row], pools.account[row]
     status = transfer(ledger, order.group, order.row, group, account, order.token_in, amount)
     if status != OK:
@@ -250,6 +253,9 @@ def _remove(binding, message):  # type: ignore[no-untyped-def]
     row = venues.row[order.venue]
     if not 0.0 < order.amount < pools.supply[row]:
         return BAD_AMOUNT
+    for token in (pools.token0[row], pools.token1[row]):
+        if slot(ledger, order.group, order.row, token) < 0:
+            return NOT_ALLOWED
     part = order.amount / pools.supply[row]
     amount0 = (pools.reserve0[row] + pools.fees0[row]) * part
     amount1 = (pools.reserve1[row] + pools.fees1[row]) * part

@@ -29,6 +29,7 @@ from sim.lending.liquidation import UNDERLYING, liquidate, quote_liquidate
 from sim.lending.market import borrow, repay, supply, withdraw
 from sim.lending.reserve import accrue, borrow_rate, supply_rate, utilization
 from sim.lending.config import CloseBase, LossBearer, MarketConfig, ReserveConfig
+from sim.lending.shocks import SHOCKS
 from sim.lending.state import LendingState, add_positions, make_state
 from sim.orders import order_at
 from sim.prices import Prices
@@ -727,6 +728,22 @@ def liquidation_details(world: World, fills: np.ndarray) -> dict[str, Any]:
     }
 
 
+def liquidation_times(
+    world: World, fills: np.ndarray, slack: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return when each liquidated account was last safe, and when its price was observed.
+
+    Safety is noted at samples, so the first is exact to one sample interval, `slack` ticks.
+    """
+    state, desk = world.states[KIND]
+    feeds = world.shared[Feeds]
+    unsafe = desk.unsafe_since[fills["a"]]
+    since = np.where(unsafe >= 0, unsafe, fills["time"]) - slack
+    collateral = state.reserves["price_feed"][fills["b"] & _MASK]
+    observed = np.minimum(feeds.since[collateral], fills["time"])
+    return np.maximum(since, 0), np.maximum(observed, np.maximum(since, 0))
+
+
 KIND = "lending"
 
 MECHANISM = Mechanism(
@@ -749,4 +766,5 @@ MECHANISM = Mechanism(
     sample=sample,
     sample_positions=sample_positions,
     check=check,
+    shocks=SHOCKS,
 )

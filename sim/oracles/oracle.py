@@ -61,6 +61,11 @@ class ReportedSource(Config):
     delay_seconds: float = Field(
         0.0, ge=0.0, description="Time until a report is active.", json_schema_extra={"unit": "s"}
     )
+    priced_as: str | None = Field(
+        None,
+        description="Token, as chain/symbol, whose reference price is reported instead: an exchange "
+        "rate feed that is blind to what backs the token.",
+    )
     reporters: int = Field(
         1, ge=1, le=100, description="Transactions' worth of gas that one report takes."
     )
@@ -151,6 +156,9 @@ def make(world: World, sites: Sequence[VenueSite]) -> Feeds:
             feeds.heartbeat[row] = ticks(source.heartbeat_seconds)
             feeds.delay[row] = ticks(source.delay_seconds)
             feeds.reporters[row] = source.reporters
+            if source.priced_as is not None:
+                feeds.token[row] = world.token(*source.priced_as.partition("/")[::2])
+                price = float(world.prices.reference[feeds.token[row]])
         elif source.kind == "fixed":
             feeds.kind[row], price = FIXED, source.price_usd
         else:

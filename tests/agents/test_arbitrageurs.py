@@ -189,3 +189,15 @@ def test_agents_differ_in_cost_and_latency_as_told():
     assert abs(cost.mean() - 10.0) < 5 * 10.0 / math.sqrt(12 * 200)
     assert (latency.min() >= 1.0, latency.max() <= 3.0) == (True, True)
     assert abs(np.corrcoef(cost, latency)[0, 1]) < 5 / math.sqrt(200)
+
+
+def test_who_pays_with_the_gas_token_keeps_some_for_the_gas():
+    """A fall to 1,500 USD is worth all of its half ETH, gas aside."""
+    fills = run_fills(
+        *FIXED,
+        jump(1_500.0),
+        people(inventory_usd=1_000),
+        "chains.mainnet.fee_market={base_fee_gwei: 5, floor_gwei: 5}",
+    )
+    assert fills["status"][0] == Status.OK
+    assert 0.49 < fills["amount_in"][0] < 0.5

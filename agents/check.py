@@ -1,0 +1,260 @@
+"""Check of any population, ours or yours: does its behavior keep the contract of reactions?
+
+`check_population` puts a population into a world and runs it. It verifies that
+
+* reacting writes orders and its own columns, and nothing else;
+* what rows draw and send does not depend on how many rows there are;
+* `World.check` passes at the end, and no order is malformed;
+* every setting is described and has its unit;
+* equal seeds give equal bits, and so does the interpreted twin, where a wrong index raises.
+"""
+
+from __future__ import annotations
+
+import functools
+import traceback
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sim.check import check_config, run_twice
+from sim.errors import EngineError, InvariantError
+from sim.python_turn import PythonTurn
+from sim.registry import Config, PopulationKind
+from sim.status import Status
+from sim.trial import changed, state_hash, state_of
+from sim.units import ticks
+from sim.world import PopulationPlan, World, WorldPlan
+
+TESTED = "tested"
+_MORE_ROWS = 3
+_MALFORMED = {Status.BAD_AMOUNT, Status.BAD_RANGE, Status.NOT_ALLOWED}
+_FIELDS = ("arrival", "expires", "verb", "venue", "chain", "a", "b", "parent", "flag_bits")
+_AMOUNTS = ("amount", "amount1", "limit", "price_limit", "tip")
+_ROUNDING = 1e-9
+
+
+def check_population(
+    kind: PopulationKind,
+    config: Any,
+    plan: WorldPlan,
+    *,
+    rows: int = 8,
+    run_seconds: float = 600.0,
+    depends_on_all: Sequence[str] = (),
+    twin: bool = True,
+) -> str:
+    """Check a population against the contract of reactions.
+
+    Parameters
+    ----------
+    kind, config : what is checked; the number of its rows is `rows`, whatever the config says
+    plan : the world it acts in, with whomever it needs there
+    rows : agents of it
+    run_seconds : length of the run
+    depends_on_all : columns that depend on the whole population by design, such as ranks; a column
+        that is the same up to one factor, as shares of a total are, needs no mention
+    twin : whether to run the interpreted twin too, first, in a child process
+
+    Returns
+    -------
+    SHA-256 of the state at the end
+
+    Raises
+    ------
+    InvariantError
+        The population breaks the contract; names the kind and what broke.
+    """
+    check_config(kind.kind, kind.config)
+    once = functools.partial(watch, kind, config, plan, rows, run_seconds)
+    result = run_twice(kind.kind, once, twin=twin)
+    check_rows(kind, config, plan, rows, run_seconds, depends_on_all)
+    return result
+
+
+def with_population(kind: PopulationKind, config: Any, plan: WorldPlan, rows: int) -> WorldPlan:
+    """Return the plan with the population added last."""
+    if "count" in type(config).model_fields:
+        config = config.model_copy(update={"count": rows})
+    elif rows != 1:
+        rows = 1  # a kind that has one row by itself
+    chain = getattr(config, "chain", None) or plan.chains[0].name
+    tested = PopulationPlan(TESTED, kind, chain, rows, config)
+    return replace(plan, populations=(*plan.populations, tested))
+
+
+# --- what reacting writes ------------------------------------------------------------------------
+
+
+def watch(
+    kind: PopulationKind, config: Any, plan: WorldPlan, rows: int, run_seconds: float
+) -> str:
+    """Run a population and see what its reactions write; returns the hash of the state at the end.
+
+    Raises
+    ------
+    InvariantError
+        They write what is not theirs, send malformed orders, or break the world.
+    """
+    seen: dict[str, np.ndarray] = {}
+    wrong: list[str] = []
+
+    def before() -> None:
+        seen.clear()
+        seen.update(_not_theirs(world))
+
+    def after() -> None:
+        found = changed(seen, _not_theirs(world))
+        if found:
+            wrong.extend(found)
+            raise InvariantError(
+                f"{kind.kind}: reacting at {world.time:.6f} s wrote {', '.join(found[:4])}; "
+                "it may write orders and its own columns only"
+            )
+
+    turn = PythonTurn(lambda message: before())
+    watched = with_population(kind, config, plan, rows)
+    *others, tested = watched.populations
+    watcher = PopulationPlan(
+        "before", _watcher(turn, range(len(plan.chains))), plan.chains[0].name, 0, None
+    )
+    world = World(replace(watched, populations=(*others, watcher, tested)))
+    for chain in range(len(plan.chains)):
+        world.add_python_reaction(chain, after)
+    fills: list[np.ndarray] = []
+    world.on_fills = lambda made: fills.append(made.copy())
+    _run(kind, world, run_seconds)
+    world.flush()
+    _check_fills(kind, world, np.concatenate(fills))
+    return state_hash(world)
+
+
+def _watcher(turn: Any, chains: Sequence[int]) -> PopulationKind:
+    """Return a population without rows whose reaction is a Python turn."""
+    return PopulationKind(
+        kind="watcher",
+        config=Config,
+        states=(),
+        make=lambda world, site: (),
+        react=turn,
+        fund=lambda world, site, state: None,
+        chains=lambda world, site: chains,
+    )
+
+
+def _not_theirs(world: World) -> dict[str, np.ndarray]:
+    return {k: v for k, v in state_of(world).items() if not k.startswith(f"{TESTED}.")}
+
+
+def _run(kind: PopulationKind, world: World, run_seconds: float) -> None:
+    try:
+        world.check()
+        world.advance(ticks(run_seconds))
+        world.check()
+    except InvariantError as error:
+        if str(error).startswith(f"{kind.kind}:"):
+            raise
+        raise InvariantError(f"{kind.kind}: {error}") from error
+    except (EngineError, IndexError, OverflowError, ValueError) as error:
+        at = traceback.extract_tb(error.__traceback__)[-1]
+        raise InvariantError(
+            f"{kind.kind}: {type(error).__name__} at {Path(at.filename).name}:{at.lineno}: {error}"
+        ) from error
+
+
+def _check_fills(kind: PopulationKind, world: World, fills: np.ndarray) -> None:
+    mine = fills[fills["group"] == world.group(TESTED)]
+    for fill in mine:
+        status = Status(int(fill["status"]))
+        if status in _MALFORMED or not np.isfinite([fill["tip"], fill["max_fee"]]).all():
+            raise InvariantError(
+                f"{kind.kind}: row {fill['row']} sent {world.verb_names[fill['verb']]} with amount "
+                f"{float(fill['amount'])!r}, a={fill['a']}, b={fill['b']}: {status.name}"
+            )
+
+
+# --- independence of rows ------------------------------------------------------------------------
+
+
+def check_rows(
+    kind: PopulationKind,
+    config: Any,
+    plan: WorldPlan,
+    rows: int,
+    run_seconds: float,
+    depends_on_all: Sequence[str] = (),
+) -> None:
+    """Check that more rows leave the columns and the orders of the others as they were.
+
+    The orders are compared in worlds whose blocks take none, so that nobody gets in the way of anybody.
+
+    Raises
+    ------
+    InvariantError
+        They do not; names the column or the order.
+    """
+    few = World(with_population(kind, config, plan, rows))
+    many = World(with_population(kind, config, plan, rows + _MORE_ROWS))
+    n, n_many = few.population_sites[-1].rows, many.population_sites[-1].rows
+    if n == n_many:
+        return  # a kind of one row
+    is_scaled = _check_columns(kind, few, many, n, depends_on_all)
+    if depends_on_all:
+        return  # what they do may differ too
+    fields = ("row", *_FIELDS) if is_scaled else ("row", *_FIELDS, *_AMOUNTS)
+    x, y = (_orders_of(world, run_seconds) for world in (few, many))
+    x, y = x[x["row"] < n], y[y["row"] < n]
+    for name in fields:
+        if x[name].tobytes() != y[name].tobytes():
+            k = int(np.flatnonzero(x[name] != y[name])[0]) if len(x) == len(y) else min(len(x), len(y))
+            raise InvariantError(
+                f"{kind.kind}: with {_MORE_ROWS} more rows the first {n} rows send other orders: "
+                f"{len(x)} and {len(y)} of them, {name} differs from order {k} on"
+            )
+
+
+def _check_columns(
+    kind: PopulationKind, few: World, many: World, n: int, depends_on_all: Sequence[str]
+) -> bool:
+    """Compare the columns of the first rows; returns whether some differ by a factor."""
+    is_scaled = False
+    for own, other in zip(_columns_of(few, n), _columns_of(many, n + _MORE_ROWS), strict=True):
+        (name, x), (_, y) = own, other
+        y = y[:n]
+        if x.tobytes() == y.tobytes() or name in depends_on_all:
+            continue
+        with np.errstate(divide="ignore", invalid="ignore"):
+            factor = y / x if x.dtype.kind == "f" else np.full(n, np.nan)
+        if not np.ptp(factor[x != 0.0]) <= _ROUNDING * np.abs(factor[x != 0.0]).max():
+            raise InvariantError(
+                f"{kind.kind}: column '{name}' of the first {n} rows changes when there are "
+                f"{_MORE_ROWS} more: draw by (stream, row), never in sequence"
+            )
+        is_scaled = True
+    return is_scaled
+
+
+def _columns_of(world: World, n: int) -> list[tuple[str, np.ndarray]]:
+    own = world.states[TESTED]
+    found = []
+    for state in own if type(own) is tuple else (own,):
+        for name in getattr(state, "_fields", ()):
+            column = getattr(state, name)
+            if column.shape[:1] == (n,):
+                found.append((name, column))
+    return found
+
+
+def _orders_of(world: World, run_seconds: float) -> np.ndarray:
+    """Return all that the population sends when no block takes anything: ORDER records by row."""
+    world.box.chains["gas_limit"] = 0
+    world.advance(ticks(run_seconds))
+    slots = np.concatenate(
+        [world.box.heap[k, : int(c["pending"])] for k, c in enumerate(world.box.chains)]
+    )
+    orders = world.box.orders[slots]
+    orders = orders[orders["group"] == world.group(TESTED)]
+    return np.asarray(orders[np.lexsort((orders["id"], orders["row"]))])
