@@ -175,7 +175,7 @@ def rebalance(arbs, box, ledger, prices, venues, row, clock):  # type: ignore[no
     n_tokens = arbs.target.shape[0]
     delay = int(arbs.terms[2])
     for token in range(n_tokens):
-        if token == quote_token or arbs.target[token] <= 0.0:
+        if token == quote_token or arbs.target[token] <= 0.0 or prices.is_listed[token] == 0:
             continue
         at = row * n_tokens + token
         if clock.now <= arbs.rebalanced[at]:
@@ -275,7 +275,7 @@ def has_prices(world: World, name: str) -> bool:
     """Return whether both tokens of a pool have a reference price."""
     venue = world.venue(name)
     pair = [world.venues.token0[venue], world.venues.token1[venue]]
-    return bool((world.prices.asset[pair] >= 0).all())
+    return bool((world.prices.is_listed[pair] == 1).all())
 
 
 def fund(world: World, site: PopulationSite, state: Any) -> None:

@@ -1,14 +1,17 @@
 """Borrowers: a book of debts with the spread of real books, and people who defend it, or sleep.
 
-Debts are lognormal. Health factors follow debt-weighted quantiles, as books are reported: a quantile of
-10 % at 1.2 says that a tenth of the *debt* has a health factor below 1.2. Some borrowers are awake: when
-their health factor falls below their own alarm they react after their own delay, while they have
-means: they repay with the debt token they hold, or top up with collateral. The others sleep.
+Debts are lognormal. Health factors follow debt-weighted quantiles, as books are reported: a
+quantile of 10 % at 1.2 says that a tenth of the *debt* has a health factor below 1.2. Some
+borrowers are awake: when their health factor falls below their own alarm they react after their own
+delay, while they have means: they repay with the debt token they hold, or top up with collateral.
+The others sleep. An alarm lies at most half way from 1 to the health factor of the start: a book at
+rest stays at rest.
 """
 
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import numpy as np
@@ -20,7 +23,7 @@ from sim.draws import normal, normal_column, uniform_column, uniforms
 from sim.errors import InputError
 from sim.feeds import Feeds
 from sim.kernel import F8, I8, handler, kernel, view_of
-from sim.ledger import Ledger
+from sim.ledger import Ledger, balance_of
 from sim.lending.account import account_values, debt_of
 from sim.lending.protocol import enter, open_positions, reserve_of, value_book
 from sim.lending.state import LendingState
@@ -29,13 +32,14 @@ from sim.orders import FILL, REPAY, ROUTINE, SUPPLY, cause
 from sim.registry import Config, PopulationKind, PopulationSite
 from sim.status import Status
 from sim.units import GWEI, MINUTE, TICKS_PER_SECOND
-from sim.venues import Venues, draft, spendable
+from sim.venues import Venues, draft
 
 if TYPE_CHECKING:
     from sim.world import World
 
 OK = int(Status.OK)
 NEVER = 1 << 60
+_GAS_NATIVE = 0.2  # native tokens of each for gas
 _FILL, _ROUTINE = cause(FILL), cause(ROUTINE)
 _RESCAN = 3_600 * TICKS_PER_SECOND  # interest moves health factors even when prices do not
 
@@ -44,14 +48,14 @@ class BorrowerState(NamedTuple):
     """Columns of borrowers, and what they share."""
 
     position: I8  # int64, (n,), position in the market
-    alarm: F8  # float64, (n,), health factor below which they react; 0: asleep
+    alarm: F8  # float64, (n,), health factor below which they react; 0: asleep, or without means
     target: F8  # float64, (n,), health factor to which they go back
     delay: F8  # float64, (n,), ticks, their median reaction time
     due: I8  # int64, (n,), tick at which they will react, NEVER: not alarmed
     n_actions: I8  # int64, (n,), repayments and top-ups sent
     waiting: I8  # int64, (n,), rows that are alarmed, first `number[3]` entries
-    number: I8  # int64, (9,): group, market venue, collateral reserve, alarmed rows, seed, stream,
-    # tick of the last scan, collateral token, debt token
+    number: I8  # int64, (10,): group, market venue, collateral reserve, alarmed rows, seed, stream,
+    # tick of the last scan, collateral token, debt token, debt reserve
     seen: F8  # float64, (2,): prices of collateral and debt at the last scan
     tip: F8  # float64, (1,), native token per gas
 
@@ -83,7 +87,9 @@ class BorrowersConfig(Config):
     alarm_low: float = Field(1.05, gt=1.0, description="Lowest alarm.")
     alarm_high: float = Field(1.25, gt=1.0, description="Highest alarm.")
     target_gain: float = Field(
-        0.2, gt=0.0, description="How far above their alarm they go back to."
+        0.2,
+        gt=0.0,
+        description="How far above their alarm they go back, at most to where they started.",
     )
     reaction_minutes: float = Field(
         30.0, gt=0.0, description="Median reaction time.", json_schema_extra={"unit": "min"}
@@ -103,10 +109,15 @@ class BorrowersConfig(Config):
     def _check(self) -> BorrowersConfig:
         shares = [share for share, _ in self.health_quantiles]
         factors = [factor for _, factor in self.health_quantiles]
-        if sorted(shares) != shares or sorted(factors) != factors or not 0 <= shares[0] < 1:
-            raise ValueError("health_quantiles must rise in both numbers, shares from 0 to 1")
-        if shares[-1] > 1.0 or factors[0] <= 0.0:
+        pairs = list(pairwise(self.health_quantiles))
+        if any(after[0] <= before[0] or after[1] < before[1] for before, after in pairs):
+            raise ValueError(
+                "health_quantiles must rise: each share above, no factor below the last"
+            )
+        if shares[0] < 0.0 or shares[-1] > 1.0 or factors[0] <= 0.0:
             raise ValueError("health_quantiles: shares lie in 0 to 1, health factors above 0")
+        if self.collateral == self.debt:
+            raise ValueError(f"collateral and debt are both '{self.debt}'; name two assets")
         if self.alarm_low > self.alarm_high:
             raise ValueError(
                 f"alarm_low ({self.alarm_low:g}) must not exceed alarm_high ({self.alarm_high:g})"
@@ -136,6 +147,13 @@ def scan(people, lending, now):  # type: ignore[no-untyped-def]
         people.number[3] += 1
 
 
+@kernel
+def means_of(box, ledger, chain, group, row, token):  # type: ignore[no-untyped-def]
+    """Return what a borrower can defend itself with; the gas of the start is not for that."""
+    held = balance_of(ledger, group, row, token)
+    return max(held - _GAS_NATIVE * (box.chains[chain].native == token), 0.0)
+
+
 @kernel(inline=False)
 def defend(people, lending, box, ledger, venues, feeds, row, clock):  # type: ignore[no-untyped-def]
     """Let one borrower repay, or top up where its debt token does not suffice; False: no means."""
@@ -144,14 +162,12 @@ def defend(people, lending, box, ledger, venues, feeds, row, clock):  # type: ig
     if debt_value <= 0.0 or threshold >= people.alarm[row] * debt_value:
         return True  # the danger is over
     group, venue = people.number[0], people.number[1]
-    debt_reserve = lending.debt_reserve[position, 0]
-    if debt_reserve < 0:
-        return True
+    debt_reserve = people.number[9]
     price = lending.reserves[debt_reserve].price
     missing = debt_value - threshold / people.target[row]
     repay = min(
         missing / price,
-        spendable(box, ledger, clock.chain, group, row, people.number[8], 500_000),
+        means_of(box, ledger, clock.chain, group, row, people.number[8]),
         debt_of(lending, position, debt_reserve, clock.now),
     )
     feed = lending.reserves[reserve].price_feed
@@ -169,7 +185,7 @@ def defend(people, lending, box, ledger, venues, feeds, row, clock):  # type: ig
     left = missing - repay * price
     weight = lending.reserves[reserve].liquidation_threshold
     worth = lending.reserves[reserve].price * weight
-    held = spendable(box, ledger, clock.chain, group, row, people.number[7], 500_000)
+    held = means_of(box, ledger, clock.chain, group, row, people.number[7])
     amount = min(left * people.target[row] / worth, held)
     if left > 0.01 * missing and amount * worth > 0.01 * left:
         order = draft(box, venues, venue, SUPPLY, group, row, clock.now)
@@ -185,13 +201,11 @@ def defend(people, lending, box, ledger, venues, feeds, row, clock):  # type: ig
 
 @handler
 def react(binding, message):  # type: ignore[no-untyped-def]
+    """Raise alarms when a price has moved, and let those defend themselves whose time has come."""
     people, lending, box, ledger, venues, feeds = unpack(binding)
     clock = clock_at(message)
     collateral_price = lending.reserves[people.number[2]].price
-    debt_price = people.seen[1]
-    if people.position.shape[0] > 0:
-        first = lending.debt_reserve[people.position[0], 0]
-        debt_price = lending.reserves[first].price if first >= 0 else debt_price
+    debt_price = lending.reserves[people.number[9]].price
     moved = collateral_price != people.seen[0] or debt_price != people.seen[1]
     if moved or clock.now >= people.number[6] + _RESCAN:
         scan(people, lending, clock.now)
@@ -218,7 +232,9 @@ def debts_of(seed: int, name: str, n: int, total: float, log_sd: float) -> np.nd
     return np.asarray(raw * (total / raw.sum()))
 
 
-def health_of(debts: np.ndarray, order: np.ndarray, quantiles: list[tuple[float, float]]) -> np.ndarray:
+def health_of(
+    debts: np.ndarray, order: np.ndarray, quantiles: list[tuple[float, float]]
+) -> np.ndarray:
     """Return health factors with the given debt-weighted quantiles.
 
     Parameters
@@ -264,14 +280,14 @@ def make(world: World, site: PopulationSite) -> BorrowerState:
     except InputError as error:
         raise InputError(f"populations.{site.name}: {error}") from None
     awake = uniform_column(seed, f"{site.name}:awake", n) < config.awake_share
-    alarm = config.alarm_low + (config.alarm_high - config.alarm_low) * uniform_column(
-        seed, f"{site.name}:alarm", n
-    )
+    drawn = uniform_column(seed, f"{site.name}:alarm", n)
+    alarm = config.alarm_low + (config.alarm_high - config.alarm_low) * drawn
+    alarm = np.minimum(alarm, 0.5 * (1.0 + health))  # nobody fears the leverage they chose
     spread = np.exp(config.reaction_log_sd * normal_column(seed, f"{site.name}:delay", n))
     return BorrowerState(
         position=positions,
         alarm=np.where(awake, alarm, 0.0),
-        target=alarm + config.target_gain,
+        target=np.minimum(alarm + config.target_gain, health),
         delay=config.reaction_minutes * MINUTE * TICKS_PER_SECOND * spread,
         due=np.full(n, NEVER, np.int64),
         n_actions=np.zeros(n, np.int64),
@@ -287,6 +303,7 @@ def make(world: World, site: PopulationSite) -> BorrowerState:
                 -_RESCAN,
                 int(asset["token"]),
                 int(loan["token"]),
+                owed,
             ],
             np.int64,
         ),
@@ -306,7 +323,7 @@ def fund(world: World, site: PopulationSite, state: Any) -> None:
     for token in (int(state.number[7]), int(state.number[8])):
         world.endow_column(site.group, token, means / world.prices.fundamental[token])
     native = int(world.box.chains[site.chain]["native"])
-    world.endow_column(site.group, native, 0.2)
+    world.endow_column(site.group, native, _GAS_NATIVE)
 
 
 def tokens(world: World, site: PopulationSite) -> list[int]:
@@ -317,7 +334,7 @@ def tokens(world: World, site: PopulationSite) -> list[int]:
 
 
 def columns(world: World, site: PopulationSite, state: BorrowerState) -> dict[str, Any]:
-    """Return computed columns: debt and collateral in USD at oracle prices, and the health factor."""
+    """Return computed columns: debt and collateral, USD at oracle prices, and health factor."""
 
     def book() -> Any:
         lending = world.shared[LendingState]

@@ -53,10 +53,11 @@ def check_population(
     ----------
     kind, config : what is checked; the number of its rows is `rows`, whatever the config says
     plan : the world it acts in, with whomever it needs there
-    rows : agents of it
+    rows : agents of it; 1: a kind of one agent, whose rows are not compared
     run_seconds : length of the run
-    depends_on_all : columns that depend on the whole population by design, such as ranks; a column
-        that is the same up to one factor, as shares of a total are, needs no mention
+    depends_on_all : columns that depend on the whole population by design, such as ranks, and
+        "orders" where orders do, too; a column that is the same up to one factor, as shares of a
+        total are, needs no mention
     twin : whether to run the interpreted twin too, first, in a child process
 
     Returns
@@ -79,8 +80,8 @@ def with_population(kind: PopulationKind, config: Any, plan: WorldPlan, rows: in
     """Return the plan with the population added last."""
     if "count" in type(config).model_fields:
         config = config.model_copy(update={"count": rows})
-    elif rows != 1:
-        rows = 1  # a kind that has one row by itself
+    else:
+        rows = 1
     chain = getattr(config, "chain", None) or plan.chains[0].name
     tested = PopulationPlan(TESTED, kind, chain, rows, config)
     return replace(plan, populations=(*plan.populations, tested))
@@ -197,13 +198,13 @@ def check_rows(
         They do not; names the column or the order.
     """
     few = World(with_population(kind, config, plan, rows))
-    many = World(with_population(kind, config, plan, rows + _MORE_ROWS))
-    n, n_many = few.population_sites[-1].rows, many.population_sites[-1].rows
-    if n == n_many:
-        return  # a kind of one row
+    n = few.population_sites[-1].rows
+    if n == 1:
+        return
+    many = World(with_population(kind, config, plan, n + _MORE_ROWS))
     is_scaled = _check_columns(kind, few, many, n, depends_on_all)
-    if depends_on_all:
-        return  # what they do may differ too
+    if "orders" in depends_on_all:
+        return
     fields = ("row", *_FIELDS) if is_scaled else ("row", *_FIELDS, *_AMOUNTS)
     x, y = (_orders_of(world, run_seconds) for world in (few, many))
     x, y = x[x["row"] < n], y[y["row"] < n]

@@ -21,11 +21,10 @@ from sim.kernel import F8, I8, handler, kernel, view_of
 from sim.ledger import Ledger, balance_of
 from sim.lending.account import account_values, claim_of
 from sim.lending.protocol import enter, open_positions, reserve_of
-from sim.lending.reserve import utilization
+from sim.lending.reserve import supply_index_at, utilization
 from sim.lending.state import LendingState
 from sim.mempool import Outbox, post
 from sim.orders import FILL, ROUTINE, SUPPLY, WITHDRAW, cause
-from sim.prices import Prices
 from sim.registry import Config, PopulationKind, PopulationSite
 from sim.status import Status
 from sim.units import GWEI, HOUR, MINUTE, TICKS_PER_SECOND, ticks
@@ -38,6 +37,7 @@ OK = int(Status.OK)
 NEVER = 1 << 60
 _FILL, _ROUTINE = cause(FILL), cause(ROUTINE)
 _LOOK = 60 * TICKS_PER_SECOND  # the market is looked at once a minute
+_RESCAN = 3_600 * TICKS_PER_SECOND  # interest makes shortfalls even when prices stand still
 _HOURS_PER_TICK = 1.0 / TICKS_PER_SECOND / HOUR  # hours a tick
 ASLEEP, FAST, MEDIUM, SLOW = range(4)
 _RANGES = ((1.0, 1.0), (5.0, 90.0), (60.0, 720.0), (360.0, 4_320.0))  # minutes, by speed
@@ -51,12 +51,13 @@ class SupplierState(NamedTuple):
     due: I8  # int64, (n,), tick of the next try to leave or return, NEVER: at ease
     is_leaving: I8  # int64, (n,), 1: on the way out, 0: in, -1: out, waiting to return
     since: I8  # int64, (n,), tick since which it wants out
-    n_retries: I8  # int64, (n,), tries to leave so far
+    n_retries: I8  # int64, (n,), tries to leave since its last alarm
     stuck_usd_hours: F8  # float64, (n,), USD-hours of withdrawals that found no cash
     number: I8  # int64, (9,): group, market venue, reserve, seed, stream, tick of the last look,
-    # calm since, feared pool or -1, side of the feared token in it
-    terms: F8  # float64, (9,): utilization trigger, calm utilization, calm ticks, retry ticks, tip,
-    # fear discount, par of the feared token, bad debt seen in USD, bad debt that alarms in USD
+    # calm since, feared pool or -1, tick of the last scan for shortfalls
+    terms: F8  # float64, (11,): utilization trigger, calm utilization, calm ticks, retry ticks, tip,
+    # fear discount, par of the feared token, bad debt seen in USD, bad debt that alarms in USD,
+    # prices and shortfalls in USD as of the last scan
 
 
 class SuppliersConfig(Config):
@@ -114,17 +115,13 @@ class Supplier(ColumnarAgent):
     """One supplier: a view on a row of its population."""
 
 
-unpack = view_of(SupplierState, LendingState, Outbox, Ledger, Venues, Prices)
+unpack = view_of(SupplierState, LendingState, Outbox, Ledger, Venues)
 
 
 @kernel(inline=False)
-def bad_debt_of(lending, prices, market, now):  # type: ignore[no-untyped-def]
-    """Return recognized and visible bad debt of a market, USD at the prices it uses."""
+def shortfall_of(lending, market, now):  # type: ignore[no-untyped-def]
+    """Return by how much debts exceed their collateral in a market, USD at the prices it uses."""
     total = 0.0
-    first = lending.markets[market].first_reserve
-    for reserve in range(first, first + lending.markets[market].n_reserves):
-        asset = lending.reserves[reserve]
-        total += asset.written_off * asset.price
     for position in range(lending.positions.shape[0]):
         if lending.positions[position].market == market and lending.debt_reserve[position, 0] >= 0:
             collateral, _, _, debt = account_values(lending, position, now)
@@ -133,7 +130,25 @@ def bad_debt_of(lending, prices, market, now):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def is_alarming(people, lending, venues, prices, market, now):  # type: ignore[no-untyped-def]
+def bad_debt_of(people, lending, market, now):  # type: ignore[no-untyped-def]
+    """Return recognized and visible bad debt of a market, USD.
+
+    All positions are looked through when a price of the market has changed, or after an hour.
+    """
+    recognized, prices = 0.0, 0.0
+    first = lending.markets[market].first_reserve
+    for reserve in range(first, first + lending.markets[market].n_reserves):
+        asset = lending.reserves[reserve]
+        recognized += asset.written_off * asset.price
+        prices += asset.price * (1.0 + reserve - first)  # told apart by their place
+    if prices != people.terms[9] or now >= people.number[8] + _RESCAN:
+        people.terms[9], people.number[8] = prices, now
+        people.terms[10] = shortfall_of(lending, market, now)
+    return recognized + people.terms[10]
+
+
+@kernel
+def is_alarming(people, lending, venues, market, now):  # type: ignore[no-untyped-def]
     """Return whether the market gives reason to leave now."""
     reserve = people.number[2]
     if utilization(lending.reserves[reserve]) >= people.terms[0]:
@@ -143,7 +158,7 @@ def is_alarming(people, lending, venues, prices, market, now):  # type: ignore[n
         price = venues.price[pool]
         if price > 0.0 and price / people.terms[6] - 1.0 <= -people.terms[5]:
             return True
-    bad_debt = bad_debt_of(lending, prices, market, now)
+    bad_debt = bad_debt_of(people, lending, market, now)
     is_news = bad_debt - people.terms[7] > people.terms[8]
     if is_news:
         people.terms[7] = bad_debt
@@ -159,16 +174,16 @@ def reaction(people, row, now):  # type: ignore[no-untyped-def]
 
 
 @kernel(inline=False)
-def look(people, lending, venues, prices, market, now):  # type: ignore[no-untyped-def]
+def look(people, lending, venues, market, now):  # type: ignore[no-untyped-def]
     """Alarm everybody who is awake and in, or send home those who wait for calm."""
     reserve = people.number[2]
     if utilization(lending.reserves[reserve]) >= people.terms[1]:
         people.number[6] = now
-    if is_alarming(people, lending, venues, prices, market, now):
+    if is_alarming(people, lending, venues, market, now):
         people.number[6] = now
         for row in range(people.position.shape[0]):
             if people.speed[row] != ASLEEP and people.is_leaving[row] == 0:
-                people.is_leaving[row] = 1
+                people.is_leaving[row], people.n_retries[row] = 1, 0
                 people.since[row] = people.due[row] = now + reaction(people, row, now)
     elif now - people.number[6] >= people.terms[2]:
         for row in range(people.position.shape[0]):
@@ -211,7 +226,7 @@ def leave(people, lending, box, ledger, venues, row, clock):  # type: ignore[no-
 @kernel
 def come_back(people, box, ledger, venues, lending, row, clock):  # type: ignore[no-untyped-def]
     """Supply again what was taken out."""
-    people.is_leaving[row], people.due[row], people.n_retries[row] = 0, NEVER, 0
+    people.is_leaving[row], people.due[row] = 0, NEVER
     token = lending.reserves[people.number[2]].token
     amount = balance_of(ledger, people.number[0], row, token)
     if token == box.chains[clock.chain].native:
@@ -226,13 +241,13 @@ def come_back(people, box, ledger, venues, lending, row, clock):  # type: ignore
 
 @handler
 def react(binding, message):  # type: ignore[no-untyped-def]
-    people, lending, box, ledger, venues, prices = unpack(binding)
+    people, lending, box, ledger, venues = unpack(binding)
     clock = clock_at(message)
     if clock.now < people.number[5] + _LOOK:
         return OK
     people.number[5] = clock.now
     market = venues.row[people.number[1]]
-    look(people, lending, venues, prices, market, clock.now)
+    look(people, lending, venues, market, clock.now)
     for row in range(people.position.shape[0]):
         if people.due[row] > clock.now:
             continue
@@ -282,7 +297,7 @@ def make(world: World, site: PopulationSite) -> SupplierState:
         n_retries=np.zeros(n, np.int64),
         stuck_usd_hours=np.zeros(n),
         number=np.array(
-            [site.group, venue, reserve, seed, site.stream, -_LOOK, 0, pool, 0], np.int64
+            [site.group, venue, reserve, seed, site.stream, -_LOOK, 0, pool, -_RESCAN], np.int64
         ),
         terms=np.array(
             [
@@ -295,6 +310,8 @@ def make(world: World, site: PopulationSite) -> SupplierState:
                 config.fear_par,
                 0.0,
                 config.bad_debt_trigger * config.supplied_usd,
+                -1.0,
+                0.0,
             ],
             float,
         ),
@@ -320,9 +337,9 @@ def columns(world: World, site: PopulationSite, state: SupplierState) -> dict[st
     def claim() -> np.ndarray:
         lending = world.shared[LendingState]
         reserve = int(state.number[2])
-        return np.array(
-            [claim_of(lending, position, reserve, world.now) for position in state.position]
-        )
+        mine = lending.collateral_reserve[state.position] == reserve
+        scaled = np.where(mine, lending.collateral_scaled[state.position], 0.0).sum(axis=1)
+        return np.asarray(scaled * supply_index_at(lending.reserves[reserve], world.now))
 
     return {"claim": claim}
 

@@ -4,16 +4,19 @@ Only typer and the standard library are imported here; each command loads what i
 `--help` answers at once.
 """
 
+import contextlib
+import os
+import signal
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, NoReturn
 
 import typer
 
 app = typer.Typer(
     name="undertow",
-    help="Simulate how stress travels through decentralized finance: pools, lending, bridges, chains.",
+    help="Simulate how stress travels through decentralized finance: pools, lending, bridges.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=True,
@@ -23,6 +26,7 @@ scenarios_app = typer.Typer(help="List, show and check scenarios.", no_args_is_h
 app.add_typer(scenarios_app, name="scenarios")
 
 PACKAGES = ("sim", "agents", "experiments", "analysis")
+_SCHEMA = "https://json-schema.org/draft/2020-12/schema"
 
 
 def foreign_packages() -> dict[str, str]:
@@ -63,8 +67,9 @@ def _duration(text: str | float) -> float:
 
 def _seed(given: str | int) -> int:
     text = str(given)
-    if not text.isdecimal() or int(text) >= 2**63:
-        raise typer.BadParameter(f"'{text}' is not a seed; give a whole number from 0 to {2**63 - 1}")
+    if not (text.isascii() and text.isdecimal()) or len(text) > 19 or int(text) >= 2**63:
+        allowed = f"give a whole number from 0 to {2**63 - 1}"
+        raise typer.BadParameter(f"{text!r} is not a seed; {allowed}")
     return int(text)
 
 
@@ -97,22 +102,39 @@ def run(
     set_: SetOption = None,
     prices: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Replay candles (CSV or Parquet) as the price path."),
+        typer.Option(
+            metavar="FILE",
+            help="Replay candles (CSV or Parquet) as the path of the first asset that moves; "
+            "trades then have no impact on it.",
+        ),
+    ] = None,
+    prices_start: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Candle of FILE at time 0, e.g. 2020-03-12T00:00:00Z; the first when left out.",
+        ),
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Run folder; runs/SCENARIO-SEED when left out."),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a run folder that exists.")] = False,
+    *,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a run folder that exists; nothing else.")
+    ] = False,
     figures: Annotated[bool, typer.Option(help="Draw figures.")] = True,
 ) -> None:
     """Run one scenario; write records, summary and figures; print what happened."""
     from experiments.console import announce_compile, print_run, show_progress
+    from experiments.run_folder import check_place
     from experiments.running import run as run_scenario
     from experiments.scenario import load_scenario
 
-    loaded = load_scenario(scenario, set_ or (), str(prices) if prices else None, until)
+    file = str(prices) if prices is not None else None
+    loaded = load_scenario(scenario, set_ or (), file, until, prices_start)
     place = out if out is not None else Path("runs") / f"{loaded.name}-{seed}"
+    check_place(place, force)
     announce_compile()
     with show_progress(loaded) as progress:
         result = run_scenario(
@@ -132,24 +154,25 @@ def list_scenarios() -> None:
 
 @scenarios_app.command("show")
 def show_scenario(scenario: ScenarioArgument) -> None:
-    """Print the file of a shipped scenario, ready to be edited."""
+    """Print the file of a scenario, ready to be edited."""
     from experiments.scenario import read_scenario, shipped_scenarios
 
-    shipped = shipped_scenarios()
-    if scenario in shipped:
-        print(shipped[scenario].read_text("utf-8"), end="")
-        return
-    read_scenario(scenario)  # explains what is wrong, or
-    print(Path(scenario).read_text("utf-8"), end="")
+    read_scenario(scenario)  # says what is wrong
+    file = shipped_scenarios().get(scenario, Path(scenario))
+    print(file.read_text("utf-8"), end="")
 
 
 @scenarios_app.command("check")
 def check_scenario(scenario: ScenarioArgument, set_: SetOption = None) -> None:
-    """Validate a scenario and say what it holds, without running it."""
-    from experiments.console import print_scenarios
+    """Validate a scenario, build its world and say what it holds, without running it."""
+    from experiments.composition import build
+    from experiments.console import announce_compile, print_scenarios
     from experiments.scenario import load_scenario
 
-    print_scenarios([load_scenario(scenario, set_ or ())])
+    loaded = load_scenario(scenario, set_ or ())
+    announce_compile()
+    build(loaded)
+    print_scenarios([loaded])
 
 
 @app.command()
@@ -159,7 +182,8 @@ def schema() -> None:
 
     from experiments.scenario import scenario_model
 
-    print(json.dumps(scenario_model().model_json_schema(), indent=2))
+    described = scenario_model().model_json_schema()
+    print(json.dumps({"$schema": _SCHEMA, **described}, indent=2))
 
 
 @app.command()
@@ -183,8 +207,8 @@ def compile_engine() -> None:
     print(f"compiled code is ready ({seconds:.1f} s)")
 
 
-def _version(value: bool) -> None:
-    if value:
+def _version(is_asked: bool) -> None:
+    if is_asked:
         from importlib.metadata import version
 
         print(f"undertow {version('undertow')}")
@@ -193,6 +217,7 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def _root(
+    *,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
@@ -200,23 +225,58 @@ def _root(
     pass
 
 
-def main(arguments: list[str] | None = None) -> Any:
-    """Run the command line; a user's mistake ends with a message and exit code 2."""
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command line; a user's mistake ends with one message and exit code 2."""
     foreign = foreign_packages()
     if foreign:
         found = ", ".join(f"{name} from {origin}" for name, origin in foreign.items())
-        print(
-            f"undertow: another distribution owns a package of ours ({found}); "
-            "install undertow in an environment of its own",
-            file=sys.stderr,
+        _complain(
+            f"another distribution owns a package of ours ({found}); "
+            "install undertow in an environment of its own"
         )
         sys.exit(1)
+    with contextlib.suppress(ValueError):  # not the main thread, which alone has signals
+        signal.signal(signal.SIGTERM, _stop)
+    sys.exit(_flush(_run(arguments)))
+
+
+def _run(arguments: list[str] | None) -> int | str | None:
+    """Run a command; return its exit code."""
     try:
-        return app(arguments)
+        app(arguments)
+    except SystemExit as end:
+        return end.code
+    except MemoryError:
+        _complain(
+            "out of memory; give the scenario fewer agents, a shorter horizon or larger steps"
+        )
+        return 1
     except Exception as error:
         from sim.errors import UndertowError
 
         if not isinstance(error, UndertowError):
             raise
-        print(f"undertow: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        _complain(str(error))
+        return error.exit_code
+    return 0
+
+
+def _complain(message: str) -> None:
+    print(f"undertow: {message}", file=sys.stderr)
+
+
+def _stop(number: int, _: object) -> NoReturn:
+    """Leave by an exception, so that nothing half-written stays."""
+    raise SystemExit(128 + number)
+
+
+def _flush(code: int | str | None) -> int | str | None:
+    """Write out what was printed; a reader who has gone away is no fault of ours."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
+        if not isinstance(error, BrokenPipeError):
+            _complain(f"standard output: {error.strerror or error}")
+        return code or 1
+    return code

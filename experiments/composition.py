@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agents.population import Population
 from experiments.kinds import mechanisms, populations, shock_kinds
-from experiments.scenario import Scenario
+from experiments.references import EXCHANGE, placed
 from sim.agenda import SHOCK_RANK
 from sim.errors import InputError
 from sim.exchange import ExchangeConfig
 from sim.fee_market import EIP1559, FEE_MARKETS
 from sim.model import Model
-from sim.reference.candles import Candles
 from sim.reference.impact import make_impact, make_venue_terms
 from sim.reference.paths import make_paths
 from sim.units import ticks
 from sim.world import ChainPlan, PopulationPlan, TokenPlan, VenuePlan, World, WorldPlan
 
-EXCHANGE = "exchange"  # name of the reference market as a chain and as a venue
+if TYPE_CHECKING:
+    from experiments.scenario import Scenario
+    from sim.reference.candles import Candles
 
 
-def build(
-    scenario: Scenario, seed: int = 1, candles: dict[str, Candles] | None = None
-) -> Model:
+def build(scenario: Scenario, seed: int = 1, candles: dict[str, Candles] | None = None) -> Model:
     """Return the model of a scenario: a `mesa.Model` at time 0.
 
     Parameters
@@ -40,16 +39,17 @@ def build(
     """
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
         raise InputError(f"seed ({seed}) must be a whole number from 0 to {2**63 - 1}")
-    world = World(plan_of(scenario, seed, candles))
+    try:
+        world = World(plan_of(scenario, seed, candles))
+    except InputError as error:
+        raise placed(scenario, error) from error
     model = Model(world)
     _add_populations(model, world)
     _schedule_shocks(world, scenario)
     return model
 
 
-def plan_of(
-    scenario: Scenario, seed: int, candles: dict[str, Candles] | None = None
-) -> WorldPlan:
+def plan_of(scenario: Scenario, seed: int, candles: dict[str, Candles] | None = None) -> WorldPlan:
     """Return the plan of a scenario's world, prices drawn."""
     configs = {name: asset.price for name, asset in scenario.assets.items()}
     paths = make_paths(
@@ -66,9 +66,7 @@ def plan_of(
         interval = scenario.reference_market.interval_seconds
         chains.append(ChainPlan(EXCHANGE, interval, False, 1 << 60, EIP1559, 0.0, 0.0, ""))
         config = ExchangeConfig(kind="reference_market", chain=EXCHANGE)
-        venues.append(
-            VenuePlan(EXCHANGE, mechanisms()["reference_market"], EXCHANGE, (), config)
-        )
+        venues.append(VenuePlan(EXCHANGE, mechanisms()["reference_market"], EXCHANGE, (), config))
     steps = scenario.step_seconds or max(
         chain.blocks.interval_seconds for chain in scenario.chains.values()
     )
@@ -132,9 +130,7 @@ def _population_plan(name: str, people: Any, scenario: Scenario) -> PopulationPl
 def _add_populations(model: Model, world: World) -> None:
     for plan, site in zip(world.plan.populations, world.population_sites, strict=True):
         if plan.kind.view is not None:
-            Population(
-                model, plan.kind.view, site.rows, world.columns_of(site), plan.name
-            )
+            Population(model, plan.kind.view, site.rows, world.columns_of(site), plan.name)
 
 
 def _schedule_shocks(world: World, scenario: Scenario) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -16,6 +15,8 @@ from sim.kernel import is_compiled
 from sim.units import HOUR
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from experiments.running import RunResult
     from experiments.scenario import Scenario
 
@@ -23,18 +24,26 @@ _PLAIN_EVERY = 10.0  # seconds between progress lines when not a terminal
 _WIDTH = 110  # of tables when not a terminal
 
 
-def _console(stderr: bool = False) -> Console:
+def _console(*, stderr: bool = False) -> Console:
+    """Return a console that shows text as it is: names and paths are not markup."""
     stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, width=None if stream.isatty() else _WIDTH, soft_wrap=False)
+    width = None if stream.isatty() else _WIDTH
+    return Console(stderr=stderr, width=width, markup=False, highlight=False, emoji=False)
+
+
+def _say(text: str, *, stderr: bool = False) -> None:
+    """Print a line as it is, however long."""
+    stream = sys.stderr if stderr else sys.stdout
+    stream.write(f"{text}\n")
+    stream.flush()
 
 
 def announce_compile() -> None:
     """Say so when the engine has to be compiled first."""
     if not is_compiled():
-        print(
-            "undertow: compiling the engine for this machine; once per version, under a minute …",
-            file=sys.stderr,
-            flush=True,
+        _say(
+            "undertow: compiling the engine for this machine; once per version, under a minute ...",
+            stderr=True,
         )
 
 
@@ -52,9 +61,9 @@ def show_progress(scenario: Scenario) -> Iterator[Callable[[Any, Any], None]]:
 @contextlib.contextmanager
 def _bar(console: Console, scenario: Scenario) -> Iterator[Callable[[Any, Any], None]]:
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
-        TextColumn("{task.fields[state]}"),
+        TextColumn("{task.fields[state]}", markup=False),
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=console, transient=True) as bar:
@@ -82,11 +91,8 @@ def _plain_lines(scenario: Scenario) -> Callable[[Any, Any], None]:
         now = time.perf_counter()
         if now - last >= _PLAIN_EVERY:
             last = now
-            print(
-                f"{scenario.name}: {_state(model, recorder, scenario, now - started)}",
-                file=sys.stderr,
-                flush=True,
-            )
+            state = _state(model, recorder, scenario, now - started)
+            _say(f"{scenario.name}: {state}", stderr=True)
 
     return update
 
@@ -111,17 +117,17 @@ def print_run(result: RunResult) -> None:
     table.add_column("unit", no_wrap=True)
     for label, value, unit in headline(result.summary):
         table.add_row(label, value, unit)
-    _console().print(table, markup=False, highlight=False)
+    _console().print(table)
     n_blocks = sum(n for chain, n in work["blocks"].items() if chain != "exchange")
-    print(
+    _say(
         f"\n{n_blocks:,} blocks, {work['orders']:,} orders, {work['fills']:,} fills "
         f"in {manifest['wall_seconds']:.1f} s; content {manifest['content_hash'][:16]}"
     )
     if result.folder is not None:
-        print(f"records  {result.folder / 'records'}")
-        print(f"summary  {result.folder / 'summary.json'}")
+        _say(f"records  {result.folder / 'records'}")
+        _say(f"summary  {result.folder / 'summary.json'}")
         for figure in result.figures:
-            print(f"figure   {figure}")
+            _say(f"figure   {figure}")
 
 
 def print_scenarios(scenarios: list[Scenario]) -> None:
@@ -139,7 +145,7 @@ def print_scenarios(scenarios: list[Scenario]) -> None:
             f"{agents:,}",
             scenario.description,
         )
-    _console().print(table, markup=False, highlight=False)
+    _console().print(table)
 
 
 def print_records(name: str | None) -> None:
@@ -148,15 +154,13 @@ def print_records(name: str | None) -> None:
     from sim.records import table as find
 
     for declared in [find(name)] if name else TABLES.values():
-        table = Table(
-            title=f"{declared.name}: {declared.meaning}", title_justify="left", box=None
-        )
+        table = Table(title=f"{declared.name}: {declared.meaning}", title_justify="left", box=None)
         for title in ("column", "type", "unit", "meaning"):
             table.add_column(title, overflow="fold")
         for column in declared.columns:
-            table.add_row(*(part if part else "-" for part in _cells(column)))
-        _console().print(table, markup=False, highlight=False)
-        print()
+            table.add_row(*(part or "-" for part in _cells(column)))
+        _console().print(table)
+        _say("")
 
 
 def _cells(column: Any) -> tuple[str, str, str, str]:

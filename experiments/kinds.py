@@ -6,6 +6,7 @@ A new kind is one module and one line here; a plug-in calls `register`.
 from __future__ import annotations
 
 from agents import (
+    accounts,
     arbitrageurs,
     borrowers,
     bridge_users,
@@ -53,6 +54,7 @@ _POPULATIONS: list[PopulationKind] = [
     borrowers.KIND,
     liquidators.KIND,
     exploiter.KIND,
+    accounts.KIND,
 ]
 _SHOCKS: list[ShockKind] = [*shocks.KINDS]
 

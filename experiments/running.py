@@ -1,34 +1,26 @@
-"""A run: build, advance, record, summarize, draw; all or nothing in one folder.
-
-A run folder is written under a temporary name beside its place and renamed when it is whole, so that a
-reader never sees half a run.
-"""
+"""A run: build, advance, record, summarize, draw."""
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import json
-import os
-import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from experiments.composition import build
 from experiments.recording import Recorder
-from sim.errors import InputError, OutputError
+from experiments.run_folder import whole_folder, write_json
 from sim.kernel import source_hash
+from sim.model import Model
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from collections.abc import Callable
 
     from experiments.scenario import Scenario
-    from sim.model import Model
 
 _LIBRARIES = ("undertow", "mesa", "numpy", "numba", "networkx", "pandas", "pyarrow", "pydantic")
 
@@ -41,7 +33,7 @@ class RunResult:
     ----------
     manifest : scenario as run, seed, versions, content hash, work done
     summary : measured quantities by name
-    tables : record tables as data frames (empty when they were written to a folder)
+    tables : record tables as data frames
     folder : run folder, None when nothing was written
     figures : pictures drawn
     model : the model at the end of the run
@@ -152,8 +144,7 @@ def make_manifest(
         "platform": _platform(),
         "work": {
             "blocks": {
-                name: int(world.box.chains[k]["height"])
-                for k, name in enumerate(world.chain_names)
+                name: int(world.box.chains[k]["height"]) for k, name in enumerate(world.chain_names)
             },
             "orders": int(world.box.counter[7]),
             "fills": recorder.n_fills,
@@ -182,54 +173,3 @@ def _platform() -> dict[str, str]:
         "cpu": binding.get_host_cpu_name(),
         "libc": " ".join(platform.libc_ver()),
     }
-
-
-def write_json(path: Path, data: Any) -> None:
-    """Write JSON that reads well; refuses numbers that JSON does not have."""
-    path.write_text(json.dumps(data, indent=2, allow_nan=False) + "\n", "utf-8")
-
-
-@contextlib.contextmanager
-def whole_folder(place: Path, force: bool) -> Iterator[Path]:
-    """Give a temporary folder beside `place`, and rename it there when the body is done.
-
-    Raises
-    ------
-    InputError
-        `place` exists and `force` is not set.
-    OutputError
-        The disk is full, read-only or otherwise not to be written.
-    """
-    if place.exists() and not force:
-        raise InputError(f"{place} exists; give another --out, or --force to replace it")
-    if force and place.exists() and not (place / "manifest.json").exists() and not _is_empty(place):
-        raise InputError(f"{place} is not a run folder; it is not replaced, even with --force")
-    draft = place.with_name(f".{place.name}.{os.getpid()}.part")
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        draft.mkdir()
-        yield draft
-        if place.exists():
-            shutil.rmtree(place)
-        draft.rename(place)
-    except OSError as error:
-        if isinstance(error, OutputError | InputError):
-            raise
-        raise OutputError(f"{place}: {_disk_fault(error)}") from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-
-
-def _is_empty(folder: Path) -> bool:
-    return folder.is_dir() and not any(folder.iterdir())
-
-
-def _disk_fault(error: OSError) -> str:
-    known = {
-        errno.ENOSPC: "the disk is full; free some space or give another --out",
-        errno.EROFS: "the disk is read-only; give another --out",
-        errno.EACCES: "may not be written by you; give another --out",
-        errno.EDQUOT: "your disk quota is used up; free some space or give another --out",
-        errno.ENOTDIR: "a part of the path is a file; give another --out",
-    }
-    return known.get(error.errno or 0, f"cannot be written ({error.strerror or error})")

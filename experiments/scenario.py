@@ -1,38 +1,80 @@
 """Scenarios: validated descriptions of a world, its people, its shocks and what to record.
 
-A scenario is a YAML file. Its kinds of venues, populations and shocks come from the registry, so that
-`undertow schema` documents whatever is registered, plug-ins included.
+A scenario is a YAML file. Its kinds of venues, populations and shocks come from the registry, so
+that `undertow schema` documents whatever is registered, plug-ins included.
 """
 
 from __future__ import annotations
 
+import copy
 import functools
 import operator
-from collections.abc import Iterable, Sequence
+import stat
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
-from pydantic import BeforeValidator, Field, create_model
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PrivateAttr,
+    WithJsonSchema,
+    create_model,
+)
 
-from experiments.faults import fault, nearest, validate
+from experiments.faults import fault, validate
 from experiments.kinds import mechanisms, populations, shock_kinds
 from experiments.overrides import apply_overrides
-from experiments.yaml_source import Source, read_yaml
+from experiments.price_files import with_known_candles
+from experiments.references import check_references
+from experiments.yaml_source import MAX_BYTES, Source, read_yaml
 from sim.errors import InputError, ScenarioError
-from sim.reference.config import CorrelationConfig, ImpactConfig, PriceConfig, VenueTermsConfig
+from sim.reference.config import (
+    CorrelationConfig,
+    ImpactConfig,
+    PriceConfig,
+    VenueTermsConfig,
+)
 from sim.registry import Config
 from sim.units import parse_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_LONGEST = 3.2e7  # seconds: a year, in ticks well within 53 bits
+
+
+def _at_least_one_second(seconds: float) -> float:
+    if 0.0 < seconds < 1.0:
+        raise ValueError(f"{seconds:g} s is too short; give 0 for never, or at least 1 s")
+    return seconds
+
+
+def _is_possible(seconds: float) -> float:
+    if seconds <= 0.0:
+        raise ValueError(f"{seconds:g} s is no length of a run; it must be above 0")
+    return seconds
+
 
 Duration = Annotated[
     float,
     BeforeValidator(parse_duration),
-    Field(ge=0.0, le=3.2e7, json_schema_extra={"unit": "seconds, or text such as 6h"}),
+    Field(ge=0.0, le=_LONGEST),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "minimum": 0, "maximum": _LONGEST},
+                {"type": "string", "pattern": r"^\s*[0-9]*\.?[0-9]+([eE][0-9]+)?\s*[a-zA-Z]*\s*$"},
+            ],
+            "unit": "seconds, or text such as 6h",
+        }
+    ),
 ]
+Every = Annotated[Duration, AfterValidator(_at_least_one_second)]  # 0: never
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_+-]{0,62}$")]
 SUFFIXES = (".yaml", ".yml")
-_MAX_BYTES = 1 << 20
 
 
 class BlockConfig(Config):
@@ -42,7 +84,10 @@ class BlockConfig(Config):
         "fixed", description="Fixed intervals, or exponential ones with the given mean."
     )
     interval_seconds: float = Field(
-        gt=0.0, le=86_400.0, description="Mean time between blocks.", json_schema_extra={"unit": "s"}
+        ge=0.01,
+        le=86_400.0,
+        description="Mean time between blocks.",
+        json_schema_extra={"unit": "s"},
     )
 
 
@@ -75,7 +120,11 @@ class ChainConfig(Config):
 
     blocks: BlockConfig
     gas_limit: int = Field(
-        30_000_000, gt=0, le=10**12, description="Gas in a block.", json_schema_extra={"unit": "gas"}
+        30_000_000,
+        gt=0,
+        le=10**12,
+        description="Gas in a block.",
+        json_schema_extra={"unit": "gas"},
     )
     fee_market: FeeMarketConfig = FeeMarketConfig()
     native: Name = Field(description="Token that pays the gas.")
@@ -101,18 +150,26 @@ class ReferenceMarketConfig(Config):
     """The reference market as a place where agents trade."""
 
     interval_seconds: float = Field(
-        1.0, gt=0.0, description="Time between its auctions.", json_schema_extra={"unit": "s"}
+        1.0,
+        ge=0.01,
+        le=86_400.0,
+        description="Time between its auctions.",
+        json_schema_extra={"unit": "s"},
     )
 
 
 class RecordConfig(Config):
     """What a run records, and how often."""
 
-    sample_seconds: Duration = Field(60.0, description="Between samples of pools, markets and prices.")
-    position_seconds: Duration = Field(3_600.0, description="Between samples of debtors.")
-    equity_seconds: Duration = Field(600.0, description="Between samples of equity.")
-    check_seconds: Duration = Field(
-        3_600.0, description="Between checks of conservation and of every protocol's invariants."
+    sample_seconds: Every = Field(
+        60.0, description="Between samples of pools, markets and prices; 0: none."
+    )
+    position_seconds: Every = Field(3_600.0, description="Between samples of debtors; 0: none.")
+    equity_seconds: Every = Field(600.0, description="Between samples of equity; 0: none.")
+    check_seconds: Every = Field(
+        3_600.0,
+        description="Between checks of conservation and of every protocol's invariants; 0: only at "
+        "the end.",
     )
 
 
@@ -122,12 +179,17 @@ class ScenarioBase(Config):
     version: Literal[1] = Field(description="Version of this format.")
     name: Name = Field(description="Name of the scenario.")
     description: str = Field("", description="What it shows, and what is counterfactual in it.")
-    horizon: Duration = Field(description="Length of the run, warm-up included.")
+    horizon: Annotated[Duration, AfterValidator(_is_possible)] = Field(
+        description="Length of the run, warm-up included."
+    )
     warmup: Duration = Field(
         0.0, description="Time before the first shock that statistics leave out."
     )
     price_step_seconds: float = Field(
-        1.0, gt=0.0, description="Grid of the fundamental prices.", json_schema_extra={"unit": "s"}
+        1.0,
+        ge=0.001,
+        description="Grid of the fundamental prices.",
+        json_schema_extra={"unit": "s"},
     )
     step_seconds: float | None = Field(
         None,
@@ -152,9 +214,15 @@ class ScenarioBase(Config):
 class Scenario(ScenarioBase):
     """A scenario of the kinds registered when it was read; see `scenario_model`."""
 
-    venues: dict[str, Any] = {}
-    populations: dict[str, Any] = {}
-    shocks: list[Any] = []
+    venues: dict[str, Any] = Field(default={})
+    populations: dict[str, Any] = Field(default={})
+    shocks: list[Any] = Field(default=[])
+    _source: Source | None = PrivateAttr(None)
+
+    @property
+    def source(self) -> Source | None:
+        """Where the scenario was read, for the lines of faults; None when it was made in Python."""
+        return self._source
 
 
 @functools.lru_cache(maxsize=8)
@@ -200,7 +268,9 @@ def shipped_scenarios() -> dict[str, Any]:
     """Return the scenarios that come with the package: name -> file, in alphabetical order."""
     folder = files("experiments") / "scenarios"
     found = [entry for entry in folder.iterdir() if entry.name.endswith(".yaml")]
-    return {entry.name.removesuffix(".yaml"): entry for entry in sorted(found, key=lambda e: e.name)}
+    return {
+        entry.name.removesuffix(".yaml"): entry for entry in sorted(found, key=lambda e: e.name)
+    }
 
 
 def read_scenario(name: str) -> Source:
@@ -215,29 +285,51 @@ def read_scenario(name: str) -> Source:
     if name in shipped:
         return read_yaml(f"{name}.yaml", shipped[name].read_bytes())
     path = Path(name)
-    if path.suffix in SUFFIXES or path.exists():
+    if path.suffix in SUFFIXES or _is_file(path):
         return read_yaml(name, _bytes_of(path))
     near = get_close_matches(name, shipped, 3)
-    hint = f"; did you mean {' or '.join(repr(n) for n in near)}?" if near else "; shipped:"
-    raise ScenarioError(
-        f"no scenario '{name}'{hint} {'' if near else ', '.join(shipped)}".rstrip()
-        + " (a file of your own ends in .yaml)"
+    offered = (
+        f"did you mean {' or '.join(map(repr, near))}?"
+        if near
+        else f"shipped: {', '.join(shipped)}"
     )
+    raise ScenarioError(f"no scenario {name!r}; {offered} (a file of your own ends in .yaml)")
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name too long, or a folder that may not be searched
+        return False
 
 
 def _bytes_of(path: Path) -> bytes:
     try:
-        if not path.is_file():
-            why = "is a folder" if path.is_dir() else "does not exist"
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            why = "is a folder" if stat.S_ISDIR(mode) else "is not a regular file"
             raise ScenarioError(f"{path} {why}; give the path of a YAML file")
         with path.open("rb") as file:
-            return file.read(_MAX_BYTES + 1)
-    except OSError as error:
-        raise ScenarioError(f"{path} cannot be read: {error.strerror}") from error
+            return file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        if isinstance(error, ScenarioError):
+            raise
+        why = getattr(error, "strerror", None) or error
+        raise ScenarioError(f"{path} cannot be read: {why}; give the path of a YAML file") from None
+
+
+def _folder_of(name: str) -> Path:
+    """Return the folder of a scenario's file, from which its price files are named."""
+    shipped = shipped_scenarios()
+    return Path(str(shipped[name])).parent if name in shipped else Path(name).resolve().parent
 
 
 def load_scenario(
-    name: str, overrides: Sequence[str] = (), prices: str | None = None, until: float | None = None
+    name: str,
+    overrides: Sequence[str] = (),
+    prices: str | None = None,
+    until: float | None = None,
+    prices_start: str | None = None,
 ) -> Scenario:
     """Return a validated scenario.
 
@@ -245,142 +337,62 @@ def load_scenario(
     ----------
     name : shipped name, or path of a YAML file
     overrides : `path=value`, as for `--set`
-    prices : file of candles to replay instead of the first asset that is not fixed
+    prices : file of candles to replay in place of the first asset whose price moves, without impact
     until : seconds; ends the run earlier
+    prices_start : opening time of the candle that is time 0; the first of the file when left out
 
     Raises
     ------
     ScenarioError
-        The scenario, an override or the file is wrong; names file, line, field, value and what is
-        allowed.
+        The scenario, an override or a price file is wrong; names file, line, field, value and
+        what is allowed.
     """
-    source = read_scenario(name)
     model = scenario_model()
-    if overrides:
-        source = apply_overrides(source, overrides, model)
+    source = apply_overrides(read_scenario(name), overrides, model)
     scenario = validate(source, model)
-    check_references(source, scenario)
     if prices is not None:
-        scenario = with_prices(scenario, prices)
+        source = _with_prices(source, scenario, prices, prices_start)
+        scenario = validate(source, model)
+    elif prices_start is not None:
+        raise InputError(
+            f"--prices-start is {prices_start!r} without --prices; give both, or neither"
+        )
+    check_references(source, scenario)
+    scenario._source = source  # noqa: SLF001  # for the places of faults found later
     if until is not None:
         scenario = _ending_at(scenario, until)
-    return scenario
+    return with_known_candles(source, scenario, _folder_of(name))
 
 
-def with_prices(scenario: Scenario, file: str) -> Scenario:
-    """Return the scenario with the candles of a file in place of its first moving asset."""
-    from sim.reference.config import ReplayPriceConfig
-
+def _with_prices(source: Source, scenario: Scenario, file: str, start: str | None) -> Source:
+    """Return the source with the candles of a file in place of its first moving asset."""
     moving = [name for name, asset in scenario.assets.items() if asset.price.kind != "fixed"]
     if not moving:
-        raise ScenarioError(f"{scenario.name} has no asset whose price moves; --prices has no use")
-    asset = scenario.assets[moving[0]]
-    replay = ReplayPriceConfig(kind="replay", file=str(Path(file).resolve()))
-    changed = asset.model_copy(update={"price": replay, "impact": None})
-    return scenario.model_copy(update={"assets": {**scenario.assets, moving[0]: changed}})
+        raise fault(source, ("assets",), "none has a price that moves; --prices has no use here")
+    replay = {"kind": "replay", "file": file} | ({"start": start} if start is not None else {})
+    data, asset = copy.deepcopy(source.data), moving[0]
+    data["assets"][asset] |= {"price": replay, "impact": None}
+    place = ("assets", asset, "price")
+    origins = {
+        place: f"--prices {file}",
+        (*place, "start"): f"--prices-start {start}",
+        ("assets", asset, "impact"): f"--prices {file}",
+    }
+    lines = {known: line for known, line in source.lines.items() if known[:3] != place}
+    return Source(source.name, data, lines, {**source.origins, **origins})
 
 
 def _ending_at(scenario: Scenario, until: float) -> Scenario:
+    """Return the scenario cut short; shocks after its new end are left out."""
     if not 0.0 < until <= scenario.horizon:
         raise InputError(
             f"--until is {until:g} s; it must be above 0 and at most the horizon of "
-            f"{scenario.name}, {scenario.horizon:g} s (or set a longer one: --set horizon=…)"
+            f"{scenario.name}, {scenario.horizon:g} s (or set a longer one: --set horizon=...)"
         )
     return scenario.model_copy(
-        update={"horizon": until, "warmup": min(scenario.warmup, until / 2.0)}
+        update={
+            "horizon": until,
+            "warmup": min(scenario.warmup, until / 2.0),
+            "shocks": [shock for shock in scenario.shocks if shock.at <= until],
+        }
     )
-
-
-# --- references between parts --------------------------------------------------------------------
-
-
-def check_references(source: Source, scenario: Scenario) -> None:
-    """Check that every chain, token, asset and venue that is named exists.
-
-    Raises
-    ------
-    ScenarioError
-        One is missing; names the place, the name and what exists.
-    """
-    for name, chain in scenario.chains.items():
-        _check_chain(source, scenario, name, chain)
-    known = known_tokens(scenario)
-    for name, venue in scenario.venues.items():
-        place = ("venues", name)
-        _check_name(source, (*place, "chain"), venue.chain, scenario.chains, "chain")
-        for chain, symbol in mechanisms()[venue.kind].nodes(venue):
-            where = _place_of(source, place, symbol)
-            _check_name(source, where, chain, scenario.chains, "chain")
-            _check_name(source, where, symbol, known[chain], f"token of chain {chain}")
-    for name, people in scenario.populations.items():
-        _check_population(source, scenario, name, people)
-    for k, shock in enumerate(scenario.shocks):
-        for field, known_names in (
-            ("venue", scenario.venues),
-            ("chain", scenario.chains),
-            ("population", scenario.populations),
-        ):
-            value = getattr(shock.do, field, None)
-            if value is not None:
-                _check_name(source, ("shocks", k, "do", field), value, known_names, field)
-        if shock.at > scenario.horizon:
-            raise fault(
-                source,
-                ("shocks", k, "at"),
-                f"{shock.at:g} s lies beyond the horizon of {scenario.horizon:g} s",
-            )
-
-
-def known_tokens(scenario: Scenario) -> dict[str, list[str]]:
-    """Return the symbols of each chain: declared ones, and those that venues issue."""
-    known = {
-        name: [token if isinstance(token, str) else token.symbol for token in chain.tokens]
-        for name, chain in scenario.chains.items()
-    }
-    for name, venue in scenario.venues.items():
-        mechanism = mechanisms()[venue.kind]
-        for chain, symbol in mechanism.issues(name, venue):
-            known.get(chain, []).append(symbol)
-    return known
-
-
-def _check_chain(source: Source, scenario: Scenario, name: str, chain: ChainConfig) -> None:
-    symbols = [token if isinstance(token, str) else token.symbol for token in chain.tokens]
-    for k, token in enumerate(chain.tokens):
-        asset = token if isinstance(token, str) else token.asset
-        _check_name(source, ("chains", name, "tokens", k), asset, scenario.assets, "asset")
-        if symbols.index(symbols[k]) < k:
-            raise fault(source, ("chains", name, "tokens", k), f"'{symbols[k]}' is listed twice")
-    _check_name(source, ("chains", name, "native"), chain.native, symbols, "token of the chain")
-
-
-def _check_population(source: Source, scenario: Scenario, name: str, people: Any) -> None:
-    place = ("populations", name)
-    for field in ("chain", "other_chain"):
-        if (value := getattr(people, field, None)) is not None:
-            _check_name(source, (*place, field), value, scenario.chains, "chain")
-    for field in ("venue", "market", "pool", "bridge"):
-        if (value := getattr(people, field, None)) is not None:
-            _check_name(source, (*place, field), value, scenario.venues, "venue")
-    for field in ("venues", "pools", "markets", "bridges"):
-        for k, value in enumerate(getattr(people, field, None) or ()):
-            _check_name(source, (*place, field, k), value, scenario.venues, "venue")
-
-
-def _place_of(source: Source, place: tuple[str | int, ...], symbol: str) -> tuple[str | int, ...]:
-    """Return the most exact place of a symbol below a place that the file has a line for."""
-    found = [p for p in source.lines if p[: len(place)] == place and p[-1] == symbol]
-    entry: Any = source.data
-    for step in place:
-        entry = entry.get(step, {}) if isinstance(entry, dict) else {}
-    tokens = entry.get("tokens") if isinstance(entry, dict) else None
-    if isinstance(tokens, list) and symbol in tokens:
-        found.append((*place, "tokens", tokens.index(symbol)))
-    return found[-1] if found else place
-
-
-def _check_name(
-    source: Source, place: tuple[str | int, ...], name: str, known: Iterable[str], what: str
-) -> None:
-    if name not in list(known):
-        raise fault(source, place, f"there is no {what} '{name}'{nearest(name, known)}")

@@ -94,8 +94,8 @@ def book_swap(venues, prices, order):  # type: ignore[no-untyped-def]
     if (
         order.verb != venues.first_verb[venue]
         or venues.token0[venue] < 0
-        or prices.asset[order.token_in] < 0
-        or prices.asset[order.token_out] < 0
+        or prices.is_listed[order.token_in] == 0
+        or prices.is_listed[order.token_out] == 0
     ):
         return
     fee = order.value_in * order.fee_paid / order.amount_in

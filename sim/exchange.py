@@ -72,7 +72,7 @@ def _trade(binding, message):  # type: ignore[no-untyped-def]
     token_in, token_out = order.token_in, order.token_out
     if token_in < 0 or token_out < 0 or token_in == token_out:
         return NOT_ALLOWED
-    if prices.asset[token_in] < 0 or prices.asset[token_out] < 0:
+    if prices.is_listed[token_in] == 0 or prices.is_listed[token_out] == 0:
         return NOT_ALLOWED
     if not 0.0 <= order.amount < math.inf:
         return BAD_AMOUNT

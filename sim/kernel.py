@@ -146,11 +146,13 @@ def is_compiled() -> bool:
     """Return whether this version's engine is in the cache already."""
     folder = cache_folder()
     name = f"sim.engine-{module_hash('sim.engine')[:16]}"
-    return not JIT or (folder is not None and any((folder / name).glob("*.nbi")))
+    return not JIT or (folder is not None and any((folder / name).rglob("*.nbi")))
 
 
 class Locator(caching._CacheLocator):
     """Keep our kernels in a folder a module and version of all it depends on."""
+
+    face = ""  # "inner": without a Python wrapper; Numba's own key does not tell
 
     def __init__(self, function: Any, file: str) -> None:
         path = Path(file).resolve()
@@ -160,7 +162,8 @@ class Locator(caching._CacheLocator):
             name = f"{function.__module__}-{module_hash(function.__module__)[:16]}"
         else:  # a user's own module: depends on itself and, for all we know, on all of ours
             name = f"user-{self._stamp[:16]}-{source_hash()[:16]}"
-        self._path = str((cache_folder() or Path(tempfile.gettempdir())) / name)
+        folder = cache_folder() or Path(tempfile.gettempdir())
+        self._path = str(folder / name / self.face)
 
     def get_cache_path(self) -> str:
         return self._path
@@ -176,13 +179,15 @@ class Locator(caching._CacheLocator):
         return cls(function, file) if Path(file).exists() else None
 
 
-def _with_cache(decorate: Callable[[], Any]) -> Any:
+def _with_cache(decorate: Callable[[], Any], face: str = "") -> Any:
     """Decorate with our cache folder, and leave Numba's settings as they were."""
     before, config.CACHE_LOCATOR_CLASSES = config.CACHE_LOCATOR_CLASSES, f"{__name__}.Locator"
+    Locator.face = face
     try:
         return decorate()
     finally:
         config.CACHE_LOCATOR_CLASSES = before
+        Locator.face = ""
 
 
 # --- decorators ----------------------------------------------------------------------------------
@@ -204,7 +209,31 @@ def kernel(function: F | None = None, *, inline: bool = True) -> Any:
         "nogil": True,
         "cache": cache_folder() is not None,
     }
-    return _with_cache(lambda: njit(**options)(function))
+    return Kernel(function, options)
+
+
+class Kernel:
+    """A compiled function with two faces: one for compiled code, one for Python.
+
+    Compiled code needs no Python wrapper, and wrappers for wide states are half of the compile time. The
+    Python face is compiled when Python first calls it.
+    """
+
+    def __init__(self, function: Callable[..., Any], options: dict[str, Any]) -> None:
+        functools.update_wrapper(self, function)
+        self.py_func = function
+        self._options = options
+        inner = {**options, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+        self.inner = _with_cache(lambda: njit(**inner)(function), face="inner")
+        self._numba_type_ = self.inner._numba_type_  # by this compiled code knows it
+
+    @functools.cached_property
+    def dispatcher(self) -> Any:
+        """Return the dispatcher that Python calls."""
+        return _with_cache(lambda: njit(**self._options)(self.py_func))
+
+    def __call__(self, *args: Any) -> Any:
+        return self.dispatcher(*args)
 
 
 class Handler:
@@ -219,6 +248,15 @@ class Handler:
 
     def __call__(self, binding: int, message: int) -> int:
         return self.function(binding, message)
+
+    @property
+    def is_cached(self) -> bool:
+        """Return whether its compiled code is in the cache."""
+        folder, module = cache_folder(), self.function.__module__
+        if not JIT or folder is None or _file_of(module) is None:
+            return not JIT
+        home = folder / f"{module}-{module_hash(module)[:16]}"
+        return any(home.glob(f"*.{self.function.__qualname__}-*.nbi"))
 
     @functools.cached_property
     def address(self) -> int:

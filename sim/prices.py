@@ -27,6 +27,7 @@ class Prices(NamedTuple):
     now: I8  # int64, (1,), tick of the last update
     asset: I8  # int64, (n_tokens,), asset of the token, -1: has no reference price
     scale: F8  # float64, (n_tokens,), units of the asset
+    is_listed: I8  # int64, (n_tokens,), 1: trades on the reference market; 0: issued by a venue
     fundamental: F8  # float64, (n_tokens,), USD now
     reference: F8  # float64, (n_tokens,), USD now, mid
     permanent: F8  # float64, (n_assets,), log impact that stays
@@ -83,6 +84,7 @@ def make_prices(
         now=np.zeros(1, np.int64),
         asset=np.array(asset, np.int64),
         scale=np.ones(len(asset)),
+        is_listed=(np.array(asset) >= 0).astype(np.int64),
         fundamental=np.zeros(len(asset)),
         reference=np.zeros(len(asset)),
         **impact._asdict(),

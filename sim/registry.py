@@ -38,7 +38,7 @@ class Claim(NamedTuple):
     """Tokens that accounts of one group hold in a venue, or owe to it, beyond their balances.
 
     The venue's own account carries the opposite claim, so that all holdings of a token, balances and
-    claims together, add up to its supply.
+    claims together, add up to its supply (to 0 for a wrapped token, whose backing is the escrow).
     """
 
     group: int
@@ -83,6 +83,7 @@ class Mechanism:
     states: tuple[type, ...]  # what its handlers unpack, in order; its own state first
     make: Callable[[World, Sequence[VenueSite]], Any]  # -> own state; funds the venues
     quote: Handler | None = None  # message: quote; pools only
+    estimate: Handler | None = None  # message: quote; venues that are no pools, such as bridges
     is_made_first: bool = False  # gives its tokens the prices from which others start
     issues: Callable[[str, Any], tuple[tuple[str, str], ...]] = lambda name, config: ()
     # ^ (chain, symbol) of the tokens that a venue mints
@@ -91,6 +92,7 @@ class Mechanism:
     claims: Callable[[World, Any], list[Claim]] = lambda world, state: []
     sample: Callable[[World, Any], dict[str, list[dict[str, Any]]]] = lambda world, state: {}
     sample_positions: Callable[[World, Any], dict[str, dict[str, Any]]] = lambda world, state: {}
+    open: Callable[[World, Any], None] = lambda world, state: None  # once all is funded
     grow: Callable[[Any], Any] = lambda own: None  # -> larger state when a table is nearly full
     check: Callable[[World, Any], None] = lambda world, state: None
     events: tuple[tuple[str, Handler], ...] = ()  # event kinds it handles

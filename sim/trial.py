@@ -223,7 +223,7 @@ class Outcome(NamedTuple):
     fills: np.ndarray  # ORDER records, one a leg
     quoted: np.ndarray  # ORDER records as the quote of each leg left them
     quote_status: list[Status | None]  # None: the verb takes no quotes
-    pool_quote: np.ndarray  # (1,) QUOTE record of a pool's swap; status -2: none asked
+    pool_quote: np.ndarray  # (1,) QUOTE record of a pool or bridge; status -2: none asked
     quote_wrote: list[str]  # what the quotes changed, which is nothing
     before: dict[str, np.ndarray]  # state right before the block, gas left out
     after: dict[str, np.ndarray]  # and right after it
@@ -384,7 +384,7 @@ class Trial:
 
     def _quote_pool(self) -> np.ndarray:
         venues, head, made = self.world.venues, self._waiting[0], blank(1, QUOTE)
-        if venues.quote_binding[head.venue] == 0 or head.verb != 0:
+        if venues.quote_binding[head.venue] == 0 or head.verb != 0 or head.a not in {0, 1}:
             made["status"] = -2
             return made
         made["venue"], made["side"], made["amount"] = head.venue, head.a, head.amount

@@ -120,6 +120,9 @@ def _submit(binding, venue, verb, group, row, now, numbers, words):  # type: ign
     """Draft and post one order from Python."""
     box, venues = _own(binding)
     order = draft(box, venues, venue, verb, group, row, now)
+    if words[6] >= 0:
+        order.chain = words[6]
+        order.max_fee = 2.0 * box.chains[order.chain].base_fee
     order.amount, order.amount1, order.limit, order.price_limit = (
         numbers[0],
         numbers[1],
@@ -178,6 +181,8 @@ class World:
         self._allocate()
         self._make_venues()
         self._make_populations()
+        for mechanism in self._mechanisms:
+            mechanism.open(self, self.states[mechanism.kind])
         self._reactions = self._list_reactions()
         self.rebind()
 
@@ -269,6 +274,7 @@ class World:
             plan.paths, plan.path_step_seconds, assets, plan.impact, plan.terms
         )
         self.prices.scale[:] = [t.scale for t in self.tokens]
+        self.prices.is_listed[:] = [t.asset is not None for t in self.tokens]
         update_prices(self.prices, 0)
         self._verbs = [verb for mechanism in self._mechanisms for verb in mechanism.verbs]
         self.verb_names = [
@@ -433,9 +439,10 @@ class World:
                 self.event_kinds[name] = len(on_event)
                 on_event.append(body.address)
                 event_binding.append(address)
-            if mechanism.quote is not None:
+            asked = mechanism.quote or mechanism.estimate
+            if asked is not None:
                 mine = self.venues.group == self._group_of[mechanism.kind]
-                self.venues.quote[mine] = mechanism.quote.address
+                self.venues.quote[mine] = asked.address
                 self.venues.quote_binding[mine] = address
         reacts = [
             (body, self._bind(*states) if states else 0, chain)
@@ -606,6 +613,7 @@ class World:
         b: int = 0,
         token_in: str | None = None,
         token_out: str | None = None,
+        chain: str | None = None,
         tip_gwei: float = 0.0,
         max_fee_gwei: float = 0.0,
         expires_in: float = 600.0,
@@ -620,6 +628,7 @@ class World:
         amount, amount1, limit, price_limit, a, b : arguments of the verb; a swap takes the side in `a`
             (0 pays token 0), at most `amount` in and at least `limit` out
         token_in, token_out : "chain/symbol", for a trade on the reference market
+        chain : where to send it; the venue's own when left out (a bridge also takes its other chain)
         tip_gwei, max_fee_gwei : gwei; 0: no tip, twice the base fee of now
         expires_in : seconds
 
@@ -647,7 +656,8 @@ class World:
             [amount, amount1, limit, price_limit, tip_gwei * GWEI, max_fee_gwei * GWEI]
         )
         expires = self.now + ticks(expires_in)
-        words = np.array([a, b, parent, sold, bought, expires], np.int64)
+        on_chain = -1 if chain is None else self.chain(chain)
+        words = np.array([a, b, parent, sold, bought, expires, on_chain], np.int64)
         return int(
             _submit(self._own_binding, number, offset, group, row, self.now, numbers, words)
         )
@@ -708,7 +718,8 @@ class World:
 
         Returns
         -------
-        float64, (n_groups, n_tokens), token units; each column adds up to the token's supply
+        float64, (n_groups, n_tokens), token units; each column adds up to the token's supply, that of a
+        wrapped token to 0 (its backing is the escrow)
         """
         made = np.zeros((len(self.group_names), len(self.tokens)))
         for group, rows in enumerate(self.group_rows):

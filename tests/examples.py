@@ -257,7 +257,18 @@ BESIDE: dict[str, tuple[tuple[str, Any], ...]] = {
     "liquidators": BOOK,
     "exploiter": BOOK[:1],
 }
-DEPEND_ON_ALL: dict[str, tuple[str, ...]] = {}
+WHEEL = ("next",)  # links of the timing wheel
+DEPEND_ON_ALL: dict[str, tuple[str, ...]] = {
+    "noise_traders": WHEEL,
+    "informed_traders": WHEEL,
+    "momentum_traders": WHEEL,
+    "bridge_users": WHEEL,
+    "payments": WHEEL,
+    "suppliers": ("speed", "orders"),  # speeds have shares by value
+    "borrowers": ("orders",),  # health factors have quantiles by debt
+    "liquidators": ("endowment", "orders"),  # shares by rank
+}
+ROWS = {"exploiter": 1}
 
 
 def population_of(kind: str) -> tuple[Any, Any]:

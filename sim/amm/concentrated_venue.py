@@ -130,8 +130,8 @@ def make(world: World, sites: Sequence[VenueSite]) -> tuple[ConcentratedState, P
         bounds = range_around(
             price, site.config.half_width, int(state.pool["tick_spacing"][site.row])
         )
-        first = Openings(*(np.array([word], np.int64) for word in (GENESIS, *bounds)),
-                         np.array([site.config.value_usd]))  # fmt: skip
+        account, lower, upper = (np.array([word], np.int64) for word in (GENESIS, *bounds))
+        first = Openings(account, lower, upper, np.array([site.config.value_usd]))
         own = provide(world, own, site.row, OUTSIDE, first)
     return own
 

@@ -415,6 +415,7 @@ MECHANISM = Mechanism(
     verbs=(Verb("send", _send, 90_000, _quote_send),),
     states=unpack.states,
     make=make,
+    estimate=estimate,
     nodes=lambda config: [(config.chain, config.token), (config.other_chain, config.other_token)],
     claims=claims,
     sample=sample,
