@@ -2,9 +2,8 @@
 
 A health factor moves when a price of the market moves, when interest accrues, and when somebody
 acts on the account. So the book is scanned only when a price differs from the last one seen, and
-once an hour for the interest; what others did shows when a candidate is looked at again. A
-candidate keeps the tick since which it has been unsafe, however often it is found again, and the
-fill that made it so.
+once an hour for the interest; what others did shows when a candidate is looked at again. It is
+remembered when an account was first found unsafe: whoever has noticed it once keeps an eye on it.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from sim.units import TICKS_PER_SECOND
 CANDIDATE = np.dtype(
     [
         ("position", "i8"),  # in the market
-        ("since", "i8"),  # tick at which it was first found unsafe
+        ("since", "i8"),  # tick at which it was first found unsafe, ever
         ("parent", "i8"),  # cause id: what made it so
         ("debt", "i8"),  # reserve of its largest debt
         ("collateral", "i8"),  # reserve of its largest collateral
@@ -43,24 +42,27 @@ class CandidateList(NamedTuple):
 
     found: records(CANDIDATE)  # type: ignore[valid-type]  # (capacity,), the first ones count
     spare: records(CANDIDATE)  # type: ignore[valid-type]  # (capacity,), the next list
+    noticed: I8  # int64, (n_accounts,), tick at which a position was first found unsafe, -1: never
     seen: F8  # float64, (n_reserves,), USD, prices at the last scan
     teller: I8  # int64, (n_reserves,), venue whose fills move the price: an oracle, or a pool
     parent: I8  # int64, (n_reserves,), cause id: what moves the health of accounts with it
     number: I8  # int64, (4,): candidates, row of the market, tick of the last scan, list is full
 
 
-def make_candidates(market: int, teller: np.ndarray) -> CandidateList:
+def make_candidates(market: int, teller: np.ndarray, n_accounts: int) -> CandidateList:
     """Return an empty list for a market, which will be scanned at the first look.
 
     Parameters
     ----------
     market : row of the market table
     teller : int64, (n_reserves,), venue whose fills move the price of each of its assets
+    n_accounts : most positions that all markets have at the start
     """
     n_reserves = len(teller)
     return CandidateList(
         found=np.zeros(_CAPACITY, CANDIDATE),
         spare=np.zeros(_CAPACITY, CANDIDATE),
+        noticed=np.full(n_accounts, -1, np.int64),
         seen=np.zeros(n_reserves),
         teller=teller,
         parent=np.zeros(n_reserves, np.int64),
@@ -107,6 +109,16 @@ def weigh(lending, candidate, now):  # type: ignore[no-untyped-def]
         )
 
 
+@kernel
+def notice(watch, position, now):  # type: ignore[no-untyped-def]
+    """Return the tick at which a position was first found unsafe, which may be now."""
+    if position >= watch.noticed.shape[0]:  # opened during the run
+        return now
+    if watch.noticed[position] < 0:
+        watch.noticed[position] = now
+    return watch.noticed[position]
+
+
 @kernel(inline=False)
 def scan(watch, lending, now):  # type: ignore[no-untyped-def]
     """List every unsafe account of the market anew; those listed before keep their history."""
@@ -129,12 +141,12 @@ def scan(watch, lending, now):  # type: ignore[no-untyped-def]
             continue
         while known < watch.number[N_FOUND] and watch.found[known].position < position:
             known += 1
-        candidate.since = now
+        candidate.since = notice(watch, position, now)
         candidate.parent = watch.parent[candidate.collateral - first]
         if known < watch.number[N_FOUND]:
             before = watch.found[known]
             if before.position == position and before.most > 0.0:
-                candidate.since, candidate.parent = before.since, before.parent
+                candidate.parent = before.parent
         count += 1
     watch.number[N_FOUND], watch.number[SCANNED] = count, now
     for k in range(count):

@@ -219,3 +219,9 @@ def tellers(world: World, market: int) -> np.ndarray:
     rows = lending.reserves["price_feed"][lending.reserves["market"] == market]
     is_average = feeds.kind[rows] == POOL_TWAP
     return np.where(is_average, feeds.pool[rows], feeds.venue[rows])
+
+
+def most_accounts(world: World) -> int:
+    """Return how many positions all markets can have at the start: one an account in each."""
+    markets = sum(plan.mechanism.kind == "lending" for plan in world.plan.venues)
+    return int(markets * sum(site.rows for site in world.population_sites))

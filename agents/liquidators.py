@@ -41,6 +41,7 @@ from agents.liquidator_means import (
     gas_of,
     inventory_tokens,
     lender_reserves,
+    most_accounts,
     pools_of,
     split_rows,
     tellers,
@@ -149,7 +150,7 @@ class LiquidatorsConfig(Config):
     reaction_seconds: float = Field(
         0.0,
         ge=0.0,
-        description="Time that an account has been unsafe before they act.",
+        description="Time from when an account is first unsafe until they know of it.",
         json_schema_extra={"unit": "s"},
     )
     reaction_spread_seconds: float = Field(
@@ -291,7 +292,7 @@ def make(
     funds = make_funds(site.group, held, endowment_of(world, site, is_flash), exchange, terms)
     row = int(world.venues.row[market])
     board = make_board(lender_reserves(world, site, lender))
-    return state, make_candidates(row, tellers(world, row)), funds, board
+    return state, make_candidates(row, tellers(world, row), most_accounts(world)), funds, board
 
 
 def fund(world: World, site: PopulationSite, state: Any) -> None:

@@ -10,7 +10,7 @@ import signal
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, NoReturn, TextIO
 
 import typer
 
@@ -26,6 +26,7 @@ scenarios_app = typer.Typer(help="List, show and check scenarios.", no_args_is_h
 app.add_typer(scenarios_app, name="scenarios")
 
 PACKAGES = ("sim", "agents", "experiments", "analysis")
+_STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 _SCHEMA = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -235,6 +236,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
             "install undertow in an environment of its own"
         )
         sys.exit(1)
+    sys.stdout = sys.stdout or _nowhere()  # None when the caller closed it: `>&-`
+    sys.stderr = sys.stderr or _nowhere()
     with contextlib.suppress(ValueError):  # not the main thread, which alone has signals
         signal.signal(signal.SIGTERM, _stop)
     sys.exit(_flush(_run(arguments)))
@@ -243,8 +246,10 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 def _run(arguments: list[str] | None) -> int | str | None:
     """Run a command; return its exit code."""
     try:
-        app(arguments)
+        app(arguments, prog_name="undertow")
     except SystemExit as end:
+        if end.code in _STOPPED:
+            _complain("stopped; nothing half-written is left")
         return end.code
     except MemoryError:
         _complain(
@@ -254,15 +259,22 @@ def _run(arguments: list[str] | None) -> int | str | None:
     except Exception as error:
         from sim.errors import UndertowError
 
-        if not isinstance(error, UndertowError):
-            raise
-        _complain(str(error))
-        return error.exit_code
+        if isinstance(error, UndertowError):
+            _complain(str(error))
+            return error.exit_code
+        if isinstance(error, OSError) and error.filename is None:  # no file but what we print to
+            _complain(f"standard output: {error.strerror or error}")
+            return 1
+        raise
     return 0
 
 
 def _complain(message: str) -> None:
     print(f"undertow: {message}", file=sys.stderr)
+
+
+def _nowhere() -> TextIO:
+    return Path(os.devnull).open("w", encoding="utf-8")
 
 
 def _stop(number: int, _: object) -> NoReturn:
@@ -276,7 +288,7 @@ def _flush(code: int | str | None) -> int | str | None:
         sys.stdout.flush()
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
-        if not isinstance(error, BrokenPipeError):
+        if not code and not isinstance(error, BrokenPipeError):
             _complain(f"standard output: {error.strerror or error}")
         return code or 1
     return code

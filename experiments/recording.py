@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _TYPES = {"float64": pa.float64(), "int64": pa.int64(), "text": pa.dictionary(pa.int32(), pa.string())}
 _STATUS = {int(status): status.name for status in Status}
 _ROWS_IN_MEMORY = 200_000
+_ROWS_A_GROUP = 50_000
 
 
 def schema_of(table: Table) -> pa.Schema:
@@ -52,12 +53,18 @@ class Text:
 
 
 class TableWriter:
-    """Appends batches of columns to one table: to a Parquet file, or kept in memory."""
+    """Appends columns to one table: to a Parquet file, or kept in memory.
+
+    Small batches are gathered first: a Parquet row group of ten rows costs as much as one of ten
+    thousand.
+    """
 
     def __init__(self, table: Table, folder: Path | None) -> None:
         self.table = table
         self.schema = schema_of(table)
         self.n_rows = 0
+        self._waiting: list[list[Any]] = []
+        self._n_waiting = 0
         self._digests = [hashlib.sha256() for _ in table.columns]
         self._batches: list[pa.Table] = []
         self._writer = None
@@ -67,38 +74,63 @@ class TableWriter:
 
     def append(self, columns: dict[str, Any]) -> None:
         """Append columns of equal length; text as `Text` or as a list of strings."""
-        arrays = []
-        for column, digest in zip(self.table.columns, self._digests, strict=True):
+        made: list[Any] = []
+        for column in self.table.columns:
             value = columns[column.name]
             if column.kind == "text":
-                text = value if isinstance(value, Text) else _coded(value)
-                used = [text.names[k] for k in text.codes]
-                digest.update("\0".join([*used, ""]).encode())
+                made.append(value if isinstance(value, Text) else _coded(value))
+            else:
+                made.append(np.array(value, column.kind))  # a copy: buffers are used again
+        self._waiting.append(made)
+        length = len(made[0].codes) if isinstance(made[0], Text) else len(made[0])
+        self.n_rows += length
+        self._n_waiting += length
+        if self._n_waiting >= _ROWS_A_GROUP:
+            self._write()
+
+    def _write(self) -> None:
+        if not self._n_waiting:
+            return
+        arrays = []
+        for k, (column, digest) in enumerate(zip(self.table.columns, self._digests, strict=True)):
+            parts = [batch[k] for batch in self._waiting]
+            if column.kind == "text":
+                text = _joined(parts)
+                digest.update("\0".join([*(text.names[c] for c in text.codes), ""]).encode())
                 codes = pa.array(text.codes, pa.int32())
                 arrays.append(pa.DictionaryArray.from_arrays(codes, pa.array(text.names)))
             else:
-                data = np.ascontiguousarray(value, column.kind)
+                data = np.concatenate(parts)
                 digest.update(data.tobytes())
                 arrays.append(pa.array(data))
+        self._waiting, self._n_waiting = [], 0
         batch = pa.Table.from_arrays(arrays, schema=self.schema)
-        self.n_rows += len(batch)
         if self._writer is not None:
             self._writer.write_table(batch)
         else:
             self._batches.append(batch)
 
     def close(self) -> None:
-        """Finish the file."""
+        """Write what waits and finish the file."""
+        self._write()
         if self._writer is not None:
             self._writer.close()
 
     def digest(self) -> bytes:
-        """Return the hash of all values so far."""
+        """Return the hash of all values, after `close`."""
         return b"".join(digest.digest() for digest in self._digests)
 
     def to_arrow(self) -> pa.Table:
-        """Return what was kept in memory."""
+        """Return what was kept in memory, after `close`."""
         return pa.concat_tables(self._batches) if self._batches else self.schema.empty_table()
+
+
+def _joined(parts: list[Text]) -> Text:
+    """Return text columns one after another, over one list of names."""
+    names = list(dict.fromkeys(name for part in parts for name in part.names))
+    at = {name: k for k, name in enumerate(names)}
+    codes = [np.array([at[name] for name in p.names], np.int32)[p.codes] for p in parts]
+    return Text(np.concatenate(codes), names)
 
 
 def _coded(values: list[str]) -> Text:
@@ -361,17 +393,18 @@ class Recorder:
         world = self.world
         world.flush()
         update_prices(world.prices, world.now)
-        price, held = world.prices.fundamental, world.holdings()
+        claims = world.claims()
+        price, held = world.prices.fundamental, world.holdings(claims)
         value = held @ price
         gain = self._start @ (price - self._start_price)
         start_value = self._start @ self._start_price
         for group, name in enumerate(world.group_names):
             if group != OUTSIDE:
                 self._add_equity(name, -1, value[group], gain[group], start_value[group], group)
-        self._sample_outside(price)
+        self._sample_outside(price, world.outside_holdings(claims))
 
-    def _sample_outside(self, price: np.ndarray) -> None:
-        now, first = self.world.account_holdings()[OUTSIDE], self._start_accounts[OUTSIDE]
+    def _sample_outside(self, price: np.ndarray, now: np.ndarray) -> None:
+        first = self._start_accounts[OUTSIDE]
         for row, name in enumerate(OUTSIDE_ACCOUNTS):
             gain = float(first[row] @ (price - self._start_price))
             start = float(first[row] @ self._start_price)

@@ -142,7 +142,7 @@ def _check_chain(source: Source, scenario: Scenario, name: str, chain: ChainConf
         else:
             _check_name(source, (*place, "asset"), token.asset, scenario.assets, "asset")
     native = ("chains", name, "native")
-    _check_name(source, native, chain.native, symbols, f"token of chain {name}")
+    _check_name(source, native, chain.native, symbols, "token", f" on chain {name}")
 
 
 def _check_venue(
@@ -152,9 +152,27 @@ def _check_venue(
     nodes = list(mechanisms()[venue.kind].nodes(venue))
     for k, (chain, symbol) in enumerate(nodes):
         where = _place_of(source, place, symbol)
-        _check_name(source, where, symbol, known[chain], f"token of chain {chain}")
+        _check_name(source, where, symbol, known[chain], "token", f" on chain {chain}")
         if (chain, symbol) in nodes[:k]:
             raise fault(source, where, f"'{symbol}' is named twice; name two different tokens")
+    if hasattr(venue, "other_token"):
+        _check_same_asset(source, scenario, place, venue)
+
+
+def _check_same_asset(source: Source, scenario: Scenario, place: Place, venue: Any) -> None:
+    """Refuse a bridge between tokens that are worth different assets."""
+    assets = {
+        (chain, token if isinstance(token, str) else token.symbol): (
+            token if isinstance(token, str) else token.asset
+        )
+        for chain, config in scenario.chains.items()
+        for token in config.tokens
+    }
+    here = assets.get((venue.chain, venue.token))
+    there = assets.get((venue.other_chain, venue.other_token))
+    if here and there and here != there:
+        why = f"'{venue.other_token}' is of asset {there}, but '{venue.token}' is of asset {here}"
+        raise fault(source, (*place, "other_token"), f"{why}; give a token of the same asset")
 
 
 def _check_shock(source: Source, scenario: Scenario, k: int) -> None:
@@ -173,7 +191,7 @@ def _check_shock(source: Source, scenario: Scenario, k: int) -> None:
     if makers and hasattr(shock.do, "venue"):
         kind = scenario.venues[shock.do.venue].kind
         if kind not in makers:
-            why = f"'{shock.do.venue}' is a {kind}; {shock.do.kind} needs a {' or '.join(makers)}"
+            why = f"'{shock.do.venue}' is of kind {kind}; give one of kind {' or '.join(makers)}"
             fitting = [name for name, venue in scenario.venues.items() if venue.kind in makers]
             raise fault(source, (*place, "venue"), f"{why}{nearest(shock.do.venue, fitting)}")
 
@@ -218,7 +236,8 @@ def _check_fields(source: Source, scenario: Scenario, place: Place, config: Any)
 def _check_role(source: Source, scenario: Scenario, place: Place, name: str, role: _Role) -> None:
     fitting = [other for other, venue in scenario.venues.items() if role.fits(venue)]
     if name in scenario.venues and name not in fitting:
-        why = f"'{name}' is a {scenario.venues[name].kind}, not a {role.noun}"
+        article = "an" if role.noun[0] in "aeiou" else "a"
+        why = f"'{name}' is of kind {scenario.venues[name].kind}, not {article} {role.noun}"
         raise fault(source, place, f"{why}{nearest(name, fitting)}")
     _check_name(source, place, name, fitting, role.noun)
 
@@ -246,9 +265,9 @@ def _check_tokens(
         chain = getattr(owner, _TOKENS[field], None)
         if market is not None:
             reserves = getattr(scenario.venues[market], "reserves", {})
-            _check_name(source, where, symbol, reserves, f"reserve of market {market}")
+            _check_name(source, where, symbol, reserves, "reserve", f" in market {market}")
         elif chain is not None:
-            _check_name(source, where, symbol, known[chain], f"token of chain {chain}")
+            _check_name(source, where, symbol, known[chain], "token", f" on chain {chain}")
 
 
 def _place_of(source: Source, place: Place, symbol: str) -> Place:
@@ -265,9 +284,12 @@ def _places_of(data: Any, place: Place, symbol: str) -> Iterator[Place]:
             yield from _places_of(entry, (*place, key), symbol)
 
 
-def _check_name(source: Source, place: Place, name: str, known: Iterable[str], what: str) -> None:
+def _check_name(
+    source: Source, place: Place, name: str, known: Iterable[str], noun: str, where: str = ""
+) -> None:
     if name not in list(known):
-        raise fault(source, place, f"there is no {what} {show_value(name)}{nearest(name, known)}")
+        why = f"there is no {noun} {show_value(name)}{where}"
+        raise fault(source, place, f"{why}{nearest(name, known)}")
 
 
 # --- faults found while a world is built ----------------------------------------------------------
@@ -295,8 +317,8 @@ def placed(scenario: Scenario, error: InputError) -> InputError:
         place = ("correlations",)
     else:
         place = _first_named(scenario, text)
-        text = text.removeprefix(f"{place[-1]}: ") if place else text
-    return ScenarioError(str(fault(source, place, text)))
+        text = text.removeprefix(f"{place[1]}: ") if place else text
+    return fault(source, place, text) if place else ScenarioError(f"{source.name}: {text}")
 
 
 def _first_named(scenario: Scenario, text: str) -> Place:
@@ -304,5 +326,5 @@ def _first_named(scenario: Scenario, text: str) -> Place:
     for word in _WORD.findall(text):
         for section in ("populations", "venues", "assets"):
             if word in getattr(scenario, section):
-                return (section, word)
+                return (section, word, "price") if section == "assets" else (section, word)
     return ()

@@ -31,6 +31,7 @@ _FAULTS = {
     errno.EACCES: "you may not write here; give another --out",
     errno.EPERM: "you may not write here; give another --out",
     errno.ENOTDIR: "a part of the path is a file; give another --out",
+    errno.EEXIST: "a part of the path is a file; give another --out",
     errno.ENAMETOOLONG: "the name is too long; give another --out",
 }
 

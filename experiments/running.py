@@ -111,9 +111,20 @@ def _simulate(
     recorder = Recorder(model.world, scenario.records, records)
     if progress is not None:
         model.world.on_pause = lambda: progress(model, recorder)
-    model.run_until(scenario.horizon)
-    recorder.finish()
+    try:
+        model.run_until(scenario.horizon)
+        recorder.finish()
+    except BaseException:
+        _abandon(recorder)
+        raise
     return recorder, model
+
+
+def _abandon(recorder: Recorder) -> None:
+    """Keep unfinished files from being finished when they are forgotten: the disk may be full."""
+    for writer in recorder.writers.values():
+        if writer._writer is not None:  # noqa: SLF001
+            writer._writer.is_open = False  # noqa: SLF001
 
 
 def _summarize(tables: dict[str, Any], manifest: dict[str, Any]) -> dict[str, Any]:

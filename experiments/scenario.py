@@ -10,6 +10,7 @@ import copy
 import functools
 import operator
 import stat
+from datetime import datetime
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
@@ -369,6 +370,8 @@ def _with_prices(source: Source, scenario: Scenario, file: str, start: str | Non
     moving = [name for name, asset in scenario.assets.items() if asset.price.kind != "fixed"]
     if not moving:
         raise fault(source, ("assets",), "none has a price that moves; --prices has no use here")
+    if start is not None:
+        _check_time(start)
     replay = {"kind": "replay", "file": file} | ({"start": start} if start is not None else {})
     data, asset = copy.deepcopy(source.data), moving[0]
     data["assets"][asset] |= {"price": replay, "impact": None}
@@ -380,6 +383,14 @@ def _with_prices(source: Source, scenario: Scenario, file: str, start: str | Non
     }
     lines = {known: line for known, line in source.lines.items() if known[:3] != place}
     return Source(source.name, data, lines, {**source.origins, **origins})
+
+
+def _check_time(text: str) -> None:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        why = "is not a time; write it as 2020-03-12T00:00:00Z"
+        raise InputError(f"--prices-start: {text!r} {why}") from None
 
 
 def _ending_at(scenario: Scenario, until: float) -> Scenario:

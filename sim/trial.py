@@ -38,6 +38,7 @@ N_ACTORS = 4
 CHAINS = ("home", "other")
 TOKENS = ("ETH", "USD", "GAS")  # on both chains; GAS pays the gas and nothing else
 USD_EACH = 1e5  # value of an actor's balance of each token
+EXCHANGE = "exchange"  # a third chain, for a reference market: blocks each second, gas is free
 _PRICES = {"ETH": 2_000.0, "USD": 1.0, "GAS": 1_000.0}
 _INTERVALS = {"home": 12.0, "other": 2.3}
 _DERIVED = {"quote", "quote_binding", "scratch"}  # of Venues: addresses and messages
@@ -84,7 +85,7 @@ def small_plan(
     horizon_seconds: float = 86_400.0,
     volatility: float = 0.0,
 ) -> WorldPlan:
-    """Return the plan of a small world: two chains with ETH, USD and GAS each.
+    """Return the plan of a small world: two chains with ETH, USD and GAS each, and an exchange.
 
     Parameters
     ----------
@@ -109,7 +110,8 @@ def small_plan(
         chains=tuple(
             ChainPlan(name, _INTERVALS[name], False, 30_000_000, EIP1559, 1.0, 1.0, "GAS")
             for name in CHAINS
-        ),
+        )
+        + (ChainPlan(EXCHANGE, 1.0, False, 1 << 60, EIP1559, 0.0, 0.0, ""),),
         tokens=tuple(TokenPlan(chain, symbol, symbol) for chain in CHAINS for symbol in TOKENS),
         venues=venues,
         populations=populations,

@@ -7,7 +7,7 @@ an entry of the verb table: the handler that executes it, the one that quotes it
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -49,11 +49,14 @@ class Venues(NamedTuple):
 
 def make_venues(n: int, gas: list[int]) -> Venues:
     """Return a table of `n` venues without prices, and the gas of each verb."""
-    columns = []
-    for name in Venues._fields[:-2]:
-        is_float = name in {"price", "fee", "cumulative", "volume", "fees", "lvr"}
-        columns.append(np.zeros(n, np.float64 if is_float else np.int64))
-    return Venues(*columns, np.array(gas, np.int64), blank(4, QUOTE))
+    columns: dict[str, Any] = {
+        name: np.zeros(n, np.float64 if name in _FLOATS else np.int64)
+        for name in Venues._fields[:-2]
+    }
+    return Venues(**columns, gas=np.array(gas, np.int64), scratch=blank(4, QUOTE))
+
+
+_FLOATS = {"price", "fee", "cumulative", "volume", "fees", "lvr"}
 
 
 @kernel

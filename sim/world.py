@@ -425,8 +425,11 @@ class World:
             raise EngineError("a world cannot be rebound from inside a turn; schedule an event")
         self._bindings: list[np.ndarray] = []
         self._keep: list[Any] = []
-        execute, quotes, verb_binding = [], [], []
-        on_event, event_binding = [], []
+        execute: list[int] = []
+        quotes: list[int] = []
+        verb_binding: list[int] = []
+        on_event: list[int] = []
+        event_binding: list[int] = []
         self.event_kinds: dict[str, int] = {}
         for mechanism in self._mechanisms:
             state = self.states[mechanism.kind]
@@ -448,21 +451,19 @@ class World:
             (body, self._bind(*states) if states else 0, chain)
             for _, body, states, chain in self._reactions
         ]
+        columns: dict[str, Any] = {
+            "execute": execute,
+            "quote": quotes,
+            "verb_binding": verb_binding,
+            "react": [r[0] for r in reacts],
+            "react_binding": [r[1] for r in reacts],
+            "react_chain": [r[2] for r in reacts],
+            "react_is_on": self._is_on + [1] * (len(reacts) - len(self._is_on)),
+            "on_event": on_event,
+            "event_binding": event_binding,
+        }
         self.tables = Tables(
-            *(
-                np.array(column, np.int64)
-                for column in (
-                    execute,
-                    quotes,
-                    verb_binding,
-                    [r[0] for r in reacts],
-                    [r[1] for r in reacts],
-                    [r[2] for r in reacts],
-                    self._is_on + [1] * (len(reacts) - len(self._is_on)),
-                    on_event,
-                    event_binding,
-                )
-            ),
+            **{name: np.array(column, np.int64) for name, column in columns.items()},
             clock=self._clock,
             fills=self._fills,
             blocks=self._blocks,
@@ -713,20 +714,28 @@ class World:
             found += mechanism.claims(self, self.states[mechanism.kind])
         return found
 
-    def holdings(self) -> np.ndarray:
+    def holdings(self, claims: list[Claim] | None = None) -> np.ndarray:
         """Return what each group holds of each token, balances and claims together.
 
         Returns
         -------
-        float64, (n_groups, n_tokens), token units; each column adds up to the token's supply, that of a
-        wrapped token to 0 (its backing is the escrow)
+        float64, (n_groups, n_tokens), token units; each column adds up to the token's supply, that
+        of a wrapped token to 0 (its backing is the escrow)
         """
         made = np.zeros((len(self.group_names), len(self.tokens)))
         for group, rows in enumerate(self.group_rows):
             held = holdings(self.ledger, group, rows)
             made[group, self.group_tokens[group]] = held.sum(axis=0)
-        for claim in self.claims():
+        for claim in self.claims() if claims is None else claims:
             made[claim.group, claim.token] += claim.amount.sum()
+        return made
+
+    def outside_holdings(self, claims: list[Claim] | None = None) -> np.ndarray:
+        """Return the same for each outside account: float64, (n_accounts, n_tokens)."""
+        made = holdings(self.ledger, OUTSIDE, self.group_rows[OUTSIDE]).copy()
+        for claim in self.claims() if claims is None else claims:
+            if claim.group == OUTSIDE:
+                np.add.at(made[:, claim.token], claim.rows, claim.amount)
         return made
 
     def account_holdings(self) -> list[np.ndarray]:

@@ -133,7 +133,7 @@ def bridge_arguments(world, request, rng):
 
 
 MECHANISMS: dict[str, dict[str, Any]] = {
-    "reference_market": {"configs": (ExchangeConfig(chain=HOME),), "arguments": trade_arguments},
+    "reference_market": {"configs": (ExchangeConfig(),), "arguments": trade_arguments},
     "oracle": {
         "configs": (config_of("oracle", token="ETH"), config_of("oracle", token="USD")),
         "arguments": report_arguments,
@@ -199,7 +199,7 @@ def market_place(*people: tuple[str, Any]) -> Any:
         venue("eth-usd-5", config_of("concentrated_liquidity", **POOL, fee=0.0005, half_width=0.5)),
         venue("busd-usd", other_pool),
         venue("market", config_of("lending", reserves=RESERVES)),
-        venue("exchange", ExchangeConfig(chain=HOME)),
+        venue("exchange", ExchangeConfig()),
     )
     return small_plan(
         venues,

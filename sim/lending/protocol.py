@@ -27,7 +27,14 @@ from sim.lending.account import health_factor
 from sim.lending.book import enter_book
 from sim.lending.liquidation import UNDERLYING, liquidate, quote_liquidate
 from sim.lending.market import borrow, repay, supply, withdraw
-from sim.lending.reserve import accrue, borrow_rate, supply_rate, utilization
+from sim.lending.reserve import (
+    accrue,
+    borrow_index_at,
+    borrow_rate,
+    supply_index_at,
+    supply_rate,
+    utilization,
+)
 from sim.lending.config import CloseBase, LossBearer, MarketConfig, ReserveConfig
 from sim.lending.shocks import SHOCKS
 from sim.lending.state import LendingState, add_positions, make_state
@@ -532,13 +539,17 @@ class Book(NamedTuple):
     debt: np.ndarray  # float64, (n_positions,), USD
 
 
+@kernel(inline=False)
+def _grow_indices(state, now, supply_index, borrow_index):  # type: ignore[no-untyped-def]
+    for k in range(state.reserves.shape[0]):
+        supply_index[k] = supply_index_at(state.reserves[k], now)
+        borrow_index[k] = borrow_index_at(state.reserves[k], now)
+
+
 def grown_indices(state: LendingState, now: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the supply and borrow index of every reserve as of a tick; writes nothing."""
-    from sim.lending.reserve import borrow_index_at, supply_index_at
-
-    n = len(state.reserves)
-    supply_index = np.array([supply_index_at(state.reserves[k], now) for k in range(n)])
-    borrow_index = np.array([borrow_index_at(state.reserves[k], now) for k in range(n)])
+    supply_index, borrow_index = np.zeros((2, len(state.reserves)))
+    _grow_indices(state, now, supply_index, borrow_index)
     return supply_index, borrow_index
 
 
@@ -563,6 +574,20 @@ def value_book(state: LendingState, price: np.ndarray, now: int) -> Book:
     )
 
 
+class Entries(NamedTuple):
+    """The filled slots of all positions, one entry each."""
+
+    position: np.ndarray  # int64, (n,)
+    reserve: np.ndarray  # int64, (n,)
+    amount: np.ndarray  # float64, (n,), tokens
+
+
+def _entries(slots: np.ndarray, scaled: np.ndarray, index: np.ndarray) -> Entries:
+    position, slot_number = np.nonzero(slots >= 0)
+    reserve = slots[position, slot_number].astype(np.int64)
+    return Entries(position, reserve, scaled[position, slot_number] * index[reserve])
+
+
 def claims(world: World, own: tuple[LendingState, LendingDesk]) -> list[Claim]:
     """Return claims and debts of every account, loans being non-recourse.
 
@@ -572,44 +597,50 @@ def claims(world: World, own: tuple[LendingState, LendingDesk]) -> list[Claim]:
     state, desk = own
     if not len(state.positions):
         return []
-    now = world.now
+    n, now = len(state.reserves), world.now
     supply_index, borrow_index = grown_indices(state, now)
     tokens = state.reserves["token"]
-    price = world.prices.fundamental[tokens]
-    book = value_book(state, price, now)
+    book = value_book(state, world.prices.fundamental[tokens], now)
     share = np.clip(1.0 - book.collateral / np.maximum(book.debt, 1e-300), 0.0, 1.0)
     share[book.debt <= 0.0] = 0.0
-    found: list[Claim] = []
-    for reserve in range(len(state.reserves)):
-        asset = state.reserves[reserve]
-        owed = _amounts(state.debt_reserve, state.debt_scaled, reserve, borrow_index[reserve])
-        held = _amounts(
-            state.collateral_reserve, state.collateral_scaled, reserve, supply_index[reserve]
+    held = _entries(state.collateral_reserve, state.collateral_scaled, supply_index)
+    owed = _entries(state.debt_reserve, state.debt_scaled, borrow_index)
+    lost = np.bincount(owed.reserve, owed.amount * share[owed.position], n)
+    total = np.bincount(held.reserve, held.amount, n)
+    kept = np.clip(1.0 - lost / np.maximum(total, 1e-300), 0.0, 1.0)
+    position = np.concatenate([held.position, owed.position])
+    reserve = np.concatenate([held.reserve, owed.reserve])
+    net = np.concatenate(
+        [held.amount * kept[held.reserve], -owed.amount * (1.0 - share[owed.position])]
+    )
+    found = _by_owner(state, position, reserve, net)
+    sums = np.bincount(reserve, net, n)
+    accounts = desk.account[state.reserves["market"]]
+    found += [
+        Claim(int(desk.group[0]), accounts[k : k + 1], int(tokens[k]), -sums[k : k + 1])
+        for k in range(n)
+    ]
+    return found
+
+
+def _by_owner(
+    state: LendingState, position: np.ndarray, reserve: np.ndarray, amount: np.ndarray
+) -> list[Claim]:
+    """Return the entries as claims, one for each population and reserve."""
+    n = len(state.reserves)
+    key = state.positions["population"][position].astype(np.int64) * n + reserve
+    order = np.argsort(key, kind="stable")
+    keys, first = np.unique(key[order], return_index=True)
+    owners = state.positions["owner"][position].astype(np.int64)
+    return [
+        Claim(
+            int(which // n),
+            owners[mine],
+            int(state.reserves["token"][which % n]),
+            amount[mine],
         )
-        lost = float((owed * share).sum())
-        total = float(held.sum())
-        kept = max(0.0, 1.0 - lost / total) if total > 0.0 else 1.0
-        token = int(asset["token"])
-        net = held * kept - owed * (1.0 - share)
-        found += _by_owner(state, token, net)
-        account = np.array([desk.account[asset["market"]]], np.int64)
-        found.append(Claim(int(desk.group[0]), account, token, np.array([-net.sum()])))
-    return found
-
-
-def _amounts(slots: np.ndarray, scaled: np.ndarray, reserve: int, index: float) -> np.ndarray:
-    """Return the tokens of one reserve in every position: float64, (n_positions,)."""
-    return np.asarray(np.where(slots == reserve, scaled, 0.0).sum(axis=1) * index)
-
-
-def _by_owner(state: LendingState, token: int, amounts: np.ndarray) -> list[Claim]:
-    found = []
-    for group in np.unique(state.positions["population"]):
-        mine = (state.positions["population"] == group) & (amounts != 0.0)
-        if mine.any():
-            rows = state.positions["owner"][mine].astype(np.int64)
-            found.append(Claim(int(group), rows, token, amounts[mine]))
-    return found
+        for which, mine in zip(keys, np.split(order, first[1:]), strict=True)
+    ]
 
 
 def sample(world: World, own: tuple[LendingState, LendingDesk]) -> dict[str, list[dict[str, Any]]]:
@@ -620,34 +651,35 @@ def sample(world: World, own: tuple[LendingState, LendingDesk]) -> dict[str, lis
     is_unsafe = (book.debt > 0.0) & (book.threshold < book.debt)
     desk.unsafe_since[~is_unsafe] = -1
     desk.unsafe_since[is_unsafe & (desk.unsafe_since < 0)] = world.now
-    shortfall = np.maximum(book.debt - book.collateral, 0.0)
+    part = np.maximum(book.debt - book.collateral, 0.0) / np.maximum(book.debt, 1e-300)
     supply_index, borrow_index = grown_indices(state, world.now)
-    part = shortfall / np.maximum(book.debt, 1e-300)
+    owed = _entries(state.debt_reserve, state.debt_scaled, borrow_index)
+    latent = np.bincount(owed.reserve, owed.amount * part[owed.position], len(state.reserves))
+    names = venue_numbers(world)
     rows = []
-    for k in range(len(state.reserves)):
-        asset = state.reserves[k]
-        owed = _amounts(state.debt_reserve, state.debt_scaled, k, borrow_index[k])
-        supplied = float(asset["scaled_supply"] + asset["scaled_treasury"]) * supply_index[k]
+    for k, asset in enumerate(state.reserves):
+        supplied = float(asset.scaled_supply + asset.scaled_treasury) * float(supply_index[k])
         rows.append(
             {
-                "venue": _venue_of(world, int(asset["market"])),
-                "token": world.token_names[int(asset["token"])],
-                "supplied": float(supplied),
-                "borrowed": float(asset["scaled_debt"] * borrow_index[k]),
-                "cash": float(asset["cash"]),
+                "venue": int(names[asset.market]),
+                "token": world.token_names[asset.token],
+                "supplied": supplied,
+                "borrowed": float(asset.scaled_debt * borrow_index[k]),
+                "cash": float(asset.cash),
                 "utilization": float(utilization(asset)),
                 "borrow_rate": float(borrow_rate(asset)),
                 "supply_rate": float(supply_rate(asset)),
-                "oracle_price": float(asset["price"]),
-                "bad_debt": float(asset["written_off"] * reference[k]),
-                "latent_bad_debt": float((owed * part).sum() * reference[k]),
+                "oracle_price": float(asset.price),
+                "bad_debt": float(asset.written_off * reference[k]),
+                "latent_bad_debt": float(latent[k] * reference[k]),
             }
         )
     return {"markets": rows}
 
 
-def _venue_of(world: World, market: int) -> int:
-    return [site.number for site in world.venue_sites if site.config.kind == KIND][market]
+def venue_numbers(world: World) -> np.ndarray:
+    """Return the venue of each lending market: int64, (n_markets,)."""
+    return np.array([s.number for s in world.venue_sites if s.config.kind == KIND], np.int64)
 
 
 def sample_positions(
@@ -664,7 +696,7 @@ def sample_positions(
     return {
         "positions": {
             "time": np.full(len(rows), world.time),
-            "venue": [world.venue_names[_venue_of(world, int(m))] for m in positions["market"]],
+            "venue": [world.venue_names[v] for v in venue_numbers(world)[positions["market"]]],
             "position": rows,
             "population": [world.group_names[g] for g in positions["population"]],
             "account": positions["owner"],
@@ -685,8 +717,13 @@ def check(world: World, own: tuple[LendingState, LendingDesk]) -> None:
         They do not; names market, token and amounts.
     """
     state, desk = own
-    supply_index, borrow_index = grown_indices(state, world.now)
-    for k in range(len(state.reserves)):
+    n = len(state.reserves)
+    unit = np.ones(n)
+    held = _entries(state.collateral_reserve, state.collateral_scaled, unit)
+    owed = _entries(state.debt_reserve, state.debt_scaled, unit)
+    scaled_claims = np.bincount(held.reserve, held.amount, n)
+    scaled_debts = np.bincount(owed.reserve, owed.amount, n)
+    for k in range(n):
         asset = state.reserves[k]
         name = world.token_names[int(asset["token"])]
         held = balance_of(
@@ -702,11 +739,9 @@ def check(world: World, own: tuple[LendingState, LendingDesk]) -> None:
                 f"lending reserve {k} ({name}) counts {asset['cash']:.12g} in cash; its account "
                 f"holds {held:.12g}"
             )
-        claims_scaled = _amounts(state.collateral_reserve, state.collateral_scaled, k, 1.0).sum()
-        debts_scaled = _amounts(state.debt_reserve, state.debt_scaled, k, 1.0).sum()
         for what, total, parts in (
-            ("claims", float(asset["scaled_supply"]), claims_scaled),
-            ("debts", float(asset["scaled_debt"]), debts_scaled),
+            ("claims", float(asset["scaled_supply"]), float(scaled_claims[k])),
+            ("debts", float(asset["scaled_debt"]), float(scaled_debts[k])),
         ):
             if abs(total - parts) > 1e-9 * (1.0 + abs(total)):
                 raise InvariantError(

@@ -168,14 +168,16 @@ def test_an_account_that_recovers_during_the_delay_is_left_alone():
     assert len(liquidations(world, run(world, 3_600))) == 0
 
 
-def test_the_delay_starts_anew_after_a_recovery():
+def test_an_account_that_was_noticed_once_is_watched():
     steps = {120: 1_860.0, 480: 2_000.0, 960: 1_860.0}
     world = world_with(
         (10.0, 15_000.0), steps=steps, overrides=KEEPERS, exit=HOLDING, reaction_seconds=600.0
     )
     log = run(world, 3_600)
     third = of(world, log.fills, "keepers")[2]
-    assert liquidations(world, log)[0]["time"] == third["time"] + ticks(612.0)
+    done = liquidations(world, log)[0]
+    assert done["time"] == third["time"] + ticks(12.0)
+    assert split_cause(done["parent"]) == (FILL, third["fill_id"])  # this fall, not the first
 
 
 def test_nobody_liquidates_a_healthy_account():
@@ -194,7 +196,7 @@ def test_interest_that_makes_an_account_unsafe_is_the_cause():
     assert split_cause(done["parent"])[0] == ACCRUAL
 
 
-def test_a_candidate_keeps_its_history_until_it_is_repaired():
+def test_a_candidate_keeps_the_tick_at_which_it_was_first_unsafe():
     world = world_with((10.0, 15_000.0), (10.0, 15_500.0), (10.0, 10_000.0))
     watch = next(s for s in world.states["hunters"] if isinstance(s, CandidateList))
     lending = world.shared[LendingState]
@@ -208,9 +210,9 @@ def test_a_candidate_keeps_its_history_until_it_is_repaired():
 
     assert look_at(2_000.0, 1) == []
     assert look_at(1_930.0, 2) == [(1, 2)]
-    assert look_at(1_860.0, 3) == [(0, 3), (1, 2)]  # an older one keeps its tick
+    assert look_at(1_860.0, 3) == [(0, 3), (1, 2)]
     assert look_at(1_930.0, 4) == [(1, 2)]
-    assert look_at(1_860.0, 5) == [(0, 5), (1, 2)]  # one that was safe starts anew
+    assert look_at(1_860.0, 5) == [(0, 3), (1, 2)]  # also when it was safe in between
 
 
 _watching = view_of(CandidateList, LendingState, Venues)
