@@ -30,7 +30,7 @@ from sim.units import ticks
 from sim.world import PopulationPlan, World, WorldPlan
 
 TESTED = "tested"
-_MORE_ROWS = 3
+_MORE_ROWS = 4
 _MALFORMED = {Status.BAD_AMOUNT, Status.BAD_RANGE, Status.NOT_ALLOWED}
 _FIELDS = ("arrival", "expires", "verb", "venue", "chain", "a", "b", "parent", "flag_bits")
 _AMOUNTS = ("amount", "amount1", "limit", "price_limit", "tip")
@@ -42,7 +42,7 @@ def check_population(
     config: Any,
     plan: WorldPlan,
     *,
-    rows: int = 8,
+    rows: int = 13,
     run_seconds: float = 600.0,
     depends_on_all: Sequence[str] = (),
     twin: bool = True,
@@ -222,9 +222,9 @@ def _check_columns(
 ) -> bool:
     """Compare the columns of the first rows; returns whether some differ by a factor."""
     is_scaled = False
-    for own, other in zip(_columns_of(few, n), _columns_of(many, n + _MORE_ROWS), strict=True):
-        (name, x), (_, y) = own, other
-        y = y[:n]
+    columns = _columns_of(many, n + _MORE_ROWS)
+    for name, x in _columns_of(few, n).items():
+        y = columns.get(name, x)[:n]
         if x.tobytes() == y.tobytes() or name in depends_on_all:
             continue
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -238,15 +238,14 @@ def _check_columns(
     return is_scaled
 
 
-def _columns_of(world: World, n: int) -> list[tuple[str, np.ndarray]]:
+def _columns_of(world: World, n: int) -> dict[str, np.ndarray]:
     own = world.states[TESTED]
-    found = []
-    for state in own if type(own) is tuple else (own,):
-        for name in getattr(state, "_fields", ()):
-            column = getattr(state, name)
-            if column.shape[:1] == (n,):
-                found.append((name, column))
-    return found
+    return {
+        name: column
+        for state in (own if type(own) is tuple else (own,))
+        for name, column in zip(getattr(state, "_fields", ()), state, strict=False)
+        if column.shape[:1] == (n,)
+    }
 
 
 def _orders_of(world: World, run_seconds: float) -> np.ndarray:

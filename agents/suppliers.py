@@ -84,6 +84,12 @@ class SuppliersConfig(Config):
     )
     fear_par: float = Field(1.0, gt=0.0, description="Par of that price.")
     fear_discount: float = Field(0.02, gt=0.0, lt=1.0, description="Discount that alarms.")
+    news_at_seconds: float | None = Field(
+        None,
+        ge=0.0,
+        description="Time at which public bad news reaches them.",
+        json_schema_extra={"unit": "s"},
+    )
     calm_utilization: float = Field(0.9, gt=0.0, le=1.0, description="Utilization that calms.")
     calm_hours: float = Field(
         24.0, gt=0.0, description="Calm before they return.", json_schema_extra={"unit": "h"}
@@ -151,6 +157,9 @@ def bad_debt_of(people, lending, market, now):  # type: ignore[no-untyped-def]
 def is_alarming(people, lending, venues, market, now):  # type: ignore[no-untyped-def]
     """Return whether the market gives reason to leave now."""
     reserve = people.number[2]
+    if now >= people.number[8]:
+        people.number[8] = NEVER  # news is news once
+        return True
     if utilization(lending.reserves[reserve]) >= people.terms[0]:
         return True
     pool = people.number[7]
@@ -288,6 +297,7 @@ def make(world: World, site: PopulationSite) -> SupplierState:
     deposits = raw * (config.supplied_usd / raw.sum())
     enter(world, positions, reserve, deposits / price, are_debts=False)
     pool = world.venue(config.fear_pool) if config.fear_pool else -1
+    news = NEVER if config.news_at_seconds is None else ticks(config.news_at_seconds)
     return SupplierState(
         position=positions,
         speed=speeds_of(config, deposits, uniform_column(seed, f"{site.name}:speed", n)),

@@ -149,6 +149,7 @@ def _check_venue(
     source: Source, scenario: Scenario, name: str, known: dict[str, list[str]]
 ) -> None:
     venue, place = scenario.venues[name], ("venues", name)
+    _check_tokens(source, scenario, place, venue, known)
     nodes = list(mechanisms()[venue.kind].nodes(venue))
     for k, (chain, symbol) in enumerate(nodes):
         where = _place_of(source, place, symbol)
@@ -257,7 +258,7 @@ def _check_local(
 def _check_tokens(
     source: Source, scenario: Scenario, place: Place, config: Any, known: dict[str, list[str]]
 ) -> None:
-    """Check the tokens that a population names: on its chains, or reserves of its market."""
+    """Check the tokens that a part names: on its chains, or reserves of its market."""
     market = getattr(config, "market", None)
     for field, where, symbol, owner in _names_in(config, place):
         if field not in _TOKENS:

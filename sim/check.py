@@ -237,13 +237,13 @@ def send_and_judge(trial: Trial, legs: Sequence[Request]) -> Outcome:
     try:
         outcome = trial.send(*legs)
         _judge_quotes(trial, legs, outcome)
+        world.check()
         if outcome.status == OK:
             _judge_fills(trial, legs, outcome)
         elif wrong := changed(outcome.before, outcome.after):
             raise InvariantError(
                 f"it was refused ({outcome.status.name}) and yet changed {', '.join(wrong[:4])}"
             )
-        world.check()
         _judge_books(world)
     except InvariantError as error:
         asked = " then ".join(_text_of(leg) for leg in legs)

@@ -204,8 +204,10 @@ def market_place(*people: tuple[str, Any]) -> Any:
     return small_plan(
         venues,
         tuple(
-            PopulationPlan(name, populations()[c.kind], HOME, c.count, c) for name, c in people
+            PopulationPlan(name, populations()[c.kind], HOME, getattr(c, "count", 1), c)
+            for name, c in people
         ),
+        seed=25,  # ETH falls by a fifth in ten minutes
         volatility=1.5,
         horizon_seconds=7_200.0,
     )
@@ -225,6 +227,8 @@ DEBTORS = people_of(
 )  # fmt: skip
 BRIDGED = {"other_chain": OTHER}
 BOOK = (("lenders", LENDERS), ("debtors", DEBTORS))
+TRADERS = people_of("noise_traders", count=20, swaps_per_day=2_000.0, median_usd=2_000.0)
+KEEPERS = ("keepers", people_of("oracle_keepers"))
 
 POPULATIONS: dict[str, dict[str, Any]] = {
     "noise_traders": {"swaps_per_day": 2_000.0, "median_usd": 500.0},
@@ -242,7 +246,7 @@ POPULATIONS: dict[str, dict[str, Any]] = {
     "relayers": {**BRIDGED, "inventory_usd": 1e5},
     "suppliers": {
         "market": "market", "asset": "USD", "supplied_usd": 1e5, "utilization_trigger": 0.5,
-        "calm_utilization": 0.4,
+        "calm_utilization": 0.4, "fast_share": 1.0, "medium_share": 0.0, "slow_share": 0.0,
     },
     "borrowers": DEBTORS.model_dump(exclude={"kind", "chain", "count"}),
     "liquidators": {"market": "market", "inventory_usd": 1e5},
@@ -253,8 +257,10 @@ POPULATIONS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 BESIDE: dict[str, tuple[tuple[str, Any], ...]] = {
     "suppliers": BOOK,
-    "borrowers": BOOK[:1],
-    "liquidators": BOOK,
+    "borrowers": (*BOOK[:1], KEEPERS),
+    "liquidators": (*BOOK, KEEPERS),
+    "cycle_arbitrage": (("traders", TRADERS),),
+    "liquidity_providers": (("traders", TRADERS),),
     "exploiter": BOOK[:1],
 }
 WHEEL = ("next",)  # links of the timing wheel
@@ -265,7 +271,7 @@ DEPEND_ON_ALL: dict[str, tuple[str, ...]] = {
     "bridge_users": WHEEL,
     "payments": WHEEL,
     "suppliers": ("speed", "orders"),  # speeds have shares by value
-    "borrowers": ("orders",),  # health factors have quantiles by debt
+    "borrowers": ("alarm", "target", "orders"),  # health factors have quantiles by debt
     "liquidators": ("endowment", "orders"),  # shares by rank
 }
 ROWS = {"exploiter": 1}

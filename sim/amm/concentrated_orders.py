@@ -112,7 +112,7 @@ def pay_out(desk, ledger, row, order, token, amount):  # type: ignore[no-untyped
     """Pay from a pool to the sender: all it holds where rounding left it short by a residue."""
     group, account = desk.group[row], desk.account[row]
     amount = min(amount, balance_of(ledger, group, account, token))
-    transfer(ledger, group, account, order.group, order.row, token, amount)
+    transfer(ledger, group, account, int(order.group), int(order.row), int(token), amount)
     return amount
 
 
@@ -120,8 +120,8 @@ def pay_out(desk, ledger, row, order, token, amount):  # type: ignore[no-untyped
 def can_hold(desk, ledger, row, order):  # type: ignore[no-untyped-def]
     """Return whether the sender's account can hold both tokens of a pool."""
     return (
-        slot(ledger, order.group, order.row, desk.token0[row]) >= 0
-        and slot(ledger, order.group, order.row, desk.token1[row]) >= 0
+        slot(ledger, int(order.group), int(order.row), desk.token0[row]) >= 0
+        and slot(ledger, int(order.group), int(order.row), desk.token1[row]) >= 0
     )
 
 
@@ -163,11 +163,12 @@ def on_swap(binding, message):  # type: ignore[no-untyped-def]
     if not can_hold(desk, ledger, row, order):
         return NOT_ALLOWED
     group, account = desk.group[row], desk.account[row]
-    status = transfer(ledger, order.group, order.row, group, account, order.token_in, paid)
+    sender, place = int(order.group), int(order.row)
+    status = transfer(ledger, sender, place, group, account, int(order.token_in), paid)
     if status != OK:
         return status
     walk(pools, row, order.a == 0, order.amount, limit_of(order.a, order.price_limit), 0.0, True)
-    order.amount_out = pay_out(desk, ledger, row, order, order.token_out, out)
+    order.amount_out = pay_out(desk, ledger, row, order, int(order.token_out), out)
     order.amount_in, order.fee_paid = paid, fee
     root = pools.pool[row].sqrt_price
     order.price_after = root * root
@@ -181,6 +182,7 @@ def on_add(binding, message):  # type: ignore[no-untyped-def]
     _, desk, ledger, venues = unpack(binding)
     order = order_at(message)
     row = venues.row[order.venue]
+    sender, place = int(order.group), int(order.row)  # 64 bits, as the index of positions needs
     if not (0.0 <= order.amount < math.inf and 0.0 <= order.amount1 < math.inf):
         return BAD_AMOUNT
     if not -MAX_TICK <= order.a < order.b <= MAX_TICK:
@@ -191,22 +193,20 @@ def on_add(binding, message):  # type: ignore[no-untyped-def]
         liquidity = min(liquidity, order.amount1 / unit1)
     if liquidity < order.limit:
         return SLIPPAGE
-    status, amount0, amount1 = quote_mint(
-        binding, row, order.group, order.row, order.a, order.b, liquidity
-    )
+    status, amount0, amount1 = quote_mint(binding, row, sender, place, order.a, order.b, liquidity)
     # at most what was offered: liquidity x unit may be an ulp more
     amount0, amount1 = min(amount0, order.amount), min(amount1, order.amount1)
     token0, token1 = desk.token0[row], desk.token1[row]
     if status == OK:
-        status = can_pay(ledger, order.group, order.row, token0, amount0)
+        status = can_pay(ledger, sender, place, token0, amount0)
     if status == OK:
-        status = can_pay(ledger, order.group, order.row, token1, amount1)
+        status = can_pay(ledger, sender, place, token1, amount1)
     if status != OK:
         return status
-    mint(binding, row, order.group, order.row, order.a, order.b, liquidity)
+    mint(binding, row, sender, place, order.a, order.b, liquidity)
     group, account = desk.group[row], desk.account[row]
-    transfer(ledger, order.group, order.row, group, account, token0, amount0)
-    transfer(ledger, order.group, order.row, group, account, token1, amount1)
+    transfer(ledger, sender, place, group, account, token0, amount0)
+    transfer(ledger, sender, place, group, account, token1, amount1)
     order.token_in, order.amount_in, order.amount1, order.x = token0, amount0, amount1, liquidity
     return OK
 
@@ -226,7 +226,7 @@ def take_out(binding, message, liquidity):  # type: ignore[no-untyped-def]
     pools, desk, ledger, venues = unpack(binding)
     order = order_at(message)
     row = venues.row[order.venue]
-    number = find_position(pools, row, order.group, order.row, order.a, order.b)
+    number = find_position(pools, row, int(order.group), int(order.row), order.a, order.b)
     if number < 0:
         return NO_POSITION
     if not can_hold(desk, ledger, row, order):

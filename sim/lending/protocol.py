@@ -38,7 +38,8 @@ from sim.lending.reserve import (
 from sim.lending.config import CloseBase, LossBearer, MarketConfig, ReserveConfig
 from sim.lending.shocks import SHOCKS
 from sim.lending.state import LendingState, add_positions, make_state
-from sim.orders import order_at
+from sim.mempool import Outbox
+from sim.orders import FLASH_LOAN, FLASH_REPAY, order_at
 from sim.prices import Prices
 from sim.registry import Claim, Config, Mechanism, VenueSite, Verb
 from sim.status import Status
@@ -55,6 +56,7 @@ NO_CASH = int(Status.NO_CASH)
 SLIPPAGE = int(Status.SLIPPAGE)
 BAD_AMOUNT = int(Status.BAD_AMOUNT)
 ZERO_AMOUNT = int(Status.ZERO_AMOUNT)
+_TO_REPAYMENT = FLASH_REPAY - FLASH_LOAN
 _HALF = 32
 _MASK = (1 << _HALF) - 1
 
@@ -163,6 +165,7 @@ class LendingConfig(Config):
 # --- orders --------------------------------------------------------------------------------------
 
 unpack = view_of(LendingState, LendingDesk, Ledger, Venues, Feeds, Prices)
+unpack_all = view_of(LendingState, LendingDesk, Ledger, Venues, Feeds, Prices, Outbox)
 
 
 @kernel
@@ -216,8 +219,10 @@ def _pay_in(state, desk, ledger, order, market, token, amount):  # type: ignore[
 
 @kernel
 def _pay_out(state, desk, ledger, order, market, token, amount):  # type: ignore[no-untyped-def]
-    """Book tokens that the market pays to the sender."""
-    transfer(ledger, desk.group[0], desk.account[market], order.group, order.row, token, amount)
+    """Book tokens that the market pays to the sender: all it holds where rounding left it short."""
+    group, account = desk.group[0], desk.account[market]
+    amount = min(amount, balance_of(ledger, group, account, token))
+    transfer(ledger, group, account, order.group, order.row, token, amount)
     order.token_out, order.amount_out = token, amount
 
 
@@ -350,11 +355,32 @@ def _liquidate(binding, message):  # type: ignore[no-untyped-def]
     return OK
 
 
+@kernel
+def is_paid_back(box, order, repay_verb, owed):  # type: ignore[no-untyped-def]
+    """Return whether a later leg of the order repays a flash loan and its fee."""
+    at = order.next_leg
+    while at >= 0:
+        leg = box.orders[at]
+        if (
+            leg.verb == repay_verb
+            and leg.venue == order.venue
+            and leg.b == order.b
+            and leg.amount1 >= owed * (1.0 - 1e-12)
+        ):
+            return True
+        at = leg.next_leg
+    return False
+
+
 @handler
 def _quote_flash_loan(binding, message):  # type: ignore[no-untyped-def]
-    state, _, ledger, venues, _, _ = unpack(binding)
+    state, desk, ledger, venues, _, _, box = unpack_all(binding)
     order = order_at(message)
-    if not is_reserve_of(state, order.b, venues.row[order.venue]):
+    market = venues.row[order.venue]
+    if not is_reserve_of(state, order.b, market):
+        return NOT_ALLOWED
+    owed = order.amount * (1.0 + desk.flash_fee[market])
+    if not is_paid_back(box, order, order.verb + _TO_REPAYMENT, owed):
         return NOT_ALLOWED
     if not 0.0 < order.amount < math.inf:
         return BAD_AMOUNT
@@ -375,6 +401,7 @@ def _flash_loan(binding, message):  # type: ignore[no-untyped-def]
     if order.next_leg < 0 and order.leg == 0:
         return NOT_ALLOWED  # only as a leg of an order that pays it back
     market, token = venues.row[order.venue], state.reserves[order.b].token
+    accrue(state.reserves[order.b], order.time)
     state.reserves[order.b].cash -= order.amount
     _pay_out(state, desk, ledger, order, market, token, order.amount)
     return OK
@@ -574,6 +601,12 @@ def value_book(state: LendingState, price: np.ndarray, now: int) -> Book:
     )
 
 
+def shortfall_shares(book: Book) -> np.ndarray:
+    """Return the share of each position's debt that its collateral does not cover: float64, (n,)."""
+    short = np.maximum(book.debt - book.collateral, 0.0)
+    return np.divide(short, book.debt, out=np.zeros(len(short)), where=book.debt > 0.0)
+
+
 class Entries(NamedTuple):
     """The filled slots of all positions, one entry each."""
 
@@ -601,13 +634,13 @@ def claims(world: World, own: tuple[LendingState, LendingDesk]) -> list[Claim]:
     supply_index, borrow_index = grown_indices(state, now)
     tokens = state.reserves["token"]
     book = value_book(state, world.prices.fundamental[tokens], now)
-    share = np.clip(1.0 - book.collateral / np.maximum(book.debt, 1e-300), 0.0, 1.0)
-    share[book.debt <= 0.0] = 0.0
+    share = shortfall_shares(book)
     held = _entries(state.collateral_reserve, state.collateral_scaled, supply_index)
     owed = _entries(state.debt_reserve, state.debt_scaled, borrow_index)
     lost = np.bincount(owed.reserve, owed.amount * share[owed.position], n)
     total = np.bincount(held.reserve, held.amount, n)
-    kept = np.clip(1.0 - lost / np.maximum(total, 1e-300), 0.0, 1.0)
+    kept = 1.0 - np.divide(lost, total, out=np.zeros(n), where=total > 0.0)
+    kept = np.maximum(kept, 0.0)
     position = np.concatenate([held.position, owed.position])
     reserve = np.concatenate([held.reserve, owed.reserve])
     net = np.concatenate(
@@ -651,7 +684,7 @@ def sample(world: World, own: tuple[LendingState, LendingDesk]) -> dict[str, lis
     is_unsafe = (book.debt > 0.0) & (book.threshold < book.debt)
     desk.unsafe_since[~is_unsafe] = -1
     desk.unsafe_since[is_unsafe & (desk.unsafe_since < 0)] = world.now
-    part = np.maximum(book.debt - book.collateral, 0.0) / np.maximum(book.debt, 1e-300)
+    part = shortfall_shares(book)
     supply_index, borrow_index = grown_indices(state, world.now)
     owed = _entries(state.debt_reserve, state.debt_scaled, borrow_index)
     latent = np.bincount(owed.reserve, owed.amount * part[owed.position], len(state.reserves))
@@ -793,7 +826,7 @@ MECHANISM = Mechanism(
         Verb("flash_loan", _flash_loan, 90_000, _quote_flash_loan),
         Verb("flash_repay", _flash_repay, 90_000, _quote_flash_repay),
     ),
-    states=unpack.states,
+    states=unpack_all.states,
     make=make,
     react=_refresh,
     nodes=lambda config: [(config.chain, symbol) for symbol in config.reserves],

@@ -187,7 +187,7 @@ def test_a_crash_makes_leavers_go_after_their_delay():
 
 
 def test_passive_providers_sit_through_a_crash():
-    world, log = crash()
+    world, _ = crash()
     stays = own(world)[0].style == PASSIVE
     assert column(world, "n_moves")[stays].sum() == 0
     assert (column(world, "liquidity")[stays] > 0.0).all()
@@ -442,7 +442,7 @@ def test_keepers_do_not_thrash():
 
 def test_an_add_pays_its_gas_from_the_reserve():
     fee = "chains.mainnet.fee_market={kind: eip1559, base_fee_gwei: 20, floor_gwei: 20}"
-    world = keeping(RISE, fee, value_usd=5e4, keeper_horizon_hours=1e4)
+    world = keeping(RISE, fee, value_usd=2e4, keeper_horizon_hours=1e4)
     log = run(world, 8 * HOUR)
     added = orders_of(world, log, "add")
     assert len(added) >= 1
