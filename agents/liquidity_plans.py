@@ -278,6 +278,6 @@ def react(binding, message):  # type: ignore[no-untyped-def]
         look(binding, now)
     row = next_arrival(wheel, now)
     while row >= 0:
-        think(binding, row, now)
+        think(binding, int(row), now)
         row = next_arrival(wheel, now)
     return OK

@@ -53,8 +53,8 @@ class SupplierState(NamedTuple):
     since: I8  # int64, (n,), tick since which it wants out
     n_retries: I8  # int64, (n,), tries to leave since its last alarm
     stuck_usd_hours: F8  # float64, (n,), USD-hours of withdrawals that found no cash
-    number: I8  # int64, (9,): group, market venue, reserve, seed, stream, tick of the last look,
-    # calm since, feared pool or -1, tick of the last scan for shortfalls
+    number: I8  # int64, (10,): group, market venue, reserve, seed, stream, tick of the last look,
+    # calm since, feared pool or -1, tick of the last scan for shortfalls, tick of public bad news
     terms: F8  # float64, (11,): utilization trigger, calm utilization, calm ticks, retry ticks, tip,
     # fear discount, par of the feared token, bad debt seen in USD, bad debt that alarms in USD,
     # prices and shortfalls in USD as of the last scan
@@ -157,8 +157,8 @@ def bad_debt_of(people, lending, market, now):  # type: ignore[no-untyped-def]
 def is_alarming(people, lending, venues, market, now):  # type: ignore[no-untyped-def]
     """Return whether the market gives reason to leave now."""
     reserve = people.number[2]
-    if now >= people.number[8]:
-        people.number[8] = NEVER  # news is news once
+    if now >= people.number[9]:
+        people.number[9] = NEVER  # news is news once
         return True
     if utilization(lending.reserves[reserve]) >= people.terms[0]:
         return True
@@ -307,7 +307,7 @@ def make(world: World, site: PopulationSite) -> SupplierState:
         n_retries=np.zeros(n, np.int64),
         stuck_usd_hours=np.zeros(n),
         number=np.array(
-            [site.group, venue, reserve, seed, site.stream, -_LOOK, 0, pool, -_RESCAN], np.int64
+            [site.group, venue, reserve, seed, site.stream, -_LOOK, 0, pool, -_RESCAN, news], np.int64
         ),
         terms=np.array(
             [

@@ -225,6 +225,16 @@ class Scenario(ScenarioBase):
         """Where the scenario was read, for the lines of faults; None when it was made in Python."""
         return self._source
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle what the scenario says; its class is made anew from the registry."""
+        return _revive, (self.model_dump_json(), self._source)
+
+
+def _revive(text: str, source: Source | None) -> Scenario:
+    scenario = scenario_model().model_validate_json(text)
+    scenario._source = source  # noqa: SLF001
+    return scenario
+
 
 @functools.lru_cache(maxsize=8)
 def _model_of(venues: tuple[Any, ...], people: tuple[Any, ...], shocks: tuple[Any, ...]) -> Any:

@@ -84,7 +84,7 @@ def test_until_leaves_out_the_shocks_after_it():
 
 @pytest.mark.parametrize("until", [0.0, -1.0, 604_801.0, math.nan, math.inf])
 def test_until_must_lie_within_the_horizon(until):
-    with pytest.raises(InputError, match="--until is .* at most the horizon of quiet-market"):
+    with pytest.raises(InputError, match=r"--until is .* at most the horizon of quiet-market"):
         load_scenario("quiet-market", until=until)
 
 
