@@ -23,9 +23,9 @@ import numpy as np
 from sim.check import check_config, run_twice
 from sim.errors import EngineError, InvariantError
 from sim.python_turn import PythonTurn
-from sim.registry import Config, PopulationKind
+from sim.registry import Config, PopulationKind, PopulationSite
 from sim.status import Status
-from sim.trial import changed, state_hash, state_of
+from sim.trial import fingerprint, state_hash
 from sim.units import ticks
 from sim.world import PopulationPlan, World, WorldPlan
 
@@ -100,17 +100,16 @@ def watch(
     InvariantError
         They write what is not theirs, send malformed orders, or break the world.
     """
-    seen: dict[str, np.ndarray] = {}
-    wrong: list[str] = []
+    seen: dict[str, int] = {}
 
     def before() -> None:
         seen.clear()
-        seen.update(_not_theirs(world))
+        seen.update(fingerprint(world, TESTED))
 
     def after() -> None:
-        found = changed(seen, _not_theirs(world))
+        now = fingerprint(world, TESTED)
+        found = [name for name in now if now[name] != seen.get(name, now[name])]
         if found:
-            wrong.extend(found)
             raise InvariantError(
                 f"{kind.kind}: reacting at {world.time:.6f} s wrote {', '.join(found[:4])}; "
                 "it may write orders and its own columns only"
@@ -119,11 +118,9 @@ def watch(
     turn = PythonTurn(lambda message: before())
     watched = with_population(kind, config, plan, rows)
     *others, tested = watched.populations
-    watcher = PopulationPlan(
-        "before", _watcher(turn, range(len(plan.chains))), plan.chains[0].name, 0, None
-    )
+    watcher = PopulationPlan("before", _watcher(kind, turn), tested.chain, 0, tested.config)
     world = World(replace(watched, populations=(*others, watcher, tested)))
-    for chain in range(len(plan.chains)):
+    for chain in _chains_of(kind, world, world.population_sites[-1]):
         world.add_python_reaction(chain, after)
     fills: list[np.ndarray] = []
     world.on_fills = lambda made: fills.append(made.copy())
@@ -133,8 +130,8 @@ def watch(
     return state_hash(world)
 
 
-def _watcher(turn: Any, chains: Sequence[int]) -> PopulationKind:
-    """Return a population without rows whose reaction is a Python turn."""
+def _watcher(kind: PopulationKind, turn: Any) -> PopulationKind:
+    """Return a population without rows whose reaction is a Python turn, on the chains of a kind."""
     return PopulationKind(
         kind="watcher",
         config=Config,
@@ -142,12 +139,13 @@ def _watcher(turn: Any, chains: Sequence[int]) -> PopulationKind:
         make=lambda world, site: (),
         react=turn,
         fund=lambda world, site, state: None,
-        chains=lambda world, site: chains,
+        tokens=lambda world, site: (),
+        chains=lambda world, site: _chains_of(kind, world, site),
     )
 
 
-def _not_theirs(world: World) -> dict[str, np.ndarray]:
-    return {k: v for k, v in state_of(world).items() if not k.startswith(f"{TESTED}.")}
+def _chains_of(kind: PopulationKind, world: World, site: PopulationSite) -> list[int]:
+    return [site.chain] if kind.chains is None else list(kind.chains(world, site))
 
 
 def _run(kind: PopulationKind, world: World, run_seconds: float) -> None:

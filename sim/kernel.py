@@ -235,6 +235,12 @@ class Kernel:
     def __call__(self, *args: Any) -> Any:
         return self.dispatcher(*args)
 
+    def __getattr__(self, name: str) -> Any:
+        """Return what else Numba's dispatcher offers, such as `stats` and `inspect_llvm`."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self.dispatcher, name)
+
 
 class Handler:
     """An entry of the engine's tables; compiled at the first use of `address`."""

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 _REASONS = {
     Status.ZERO_AMOUNT: "the amount is zero",
-    Status.BAD_AMOUNT: "the amount is not a positive finite number, or would leave dust behind",
+    Status.BAD_AMOUNT: "the amount is not a positive finite number",
+    Status.DUST: "it would leave a debt or collateral too small to be liquidated (dust)",
     Status.HALTED: "the reserve is paused, frozen or inactive",
     Status.NO_SLOT: "the account has no free slot; it holds {slots}",
     Status.NO_POSITION: "the account has no such claim or debt",
