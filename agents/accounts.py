@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from agents.population import ColumnarAgent
+from sim.errors import InputError
 from sim.registry import Config, PopulationKind, PopulationSite
 
 if TYPE_CHECKING:
@@ -36,9 +37,19 @@ class Account(ColumnarAgent):
 
 
 def fund(world: World, site: PopulationSite, state: object) -> None:
-    """Give every account what it holds."""
+    """Give every account what it holds.
+
+    Raises
+    ------
+    InputError
+        Its chain has no such token; names those it has.
+    """
     for symbol, amount in site.config.holds.items():
-        world.endow_column(site.group, world.token(site.config.chain, symbol), amount)
+        try:
+            token = world.token(site.config.chain, symbol)
+        except InputError as error:
+            raise InputError(f"populations.{site.name}.holds.{symbol}: {error}") from None
+        world.endow_column(site.group, token, amount)
 
 
 KIND = PopulationKind(

@@ -147,15 +147,15 @@ def consider(arbs, box, ledger, prices, venues, row, k, clock):  # type: ignore[
     native_usd = prices.reference[chain.native]
     gas = venues.gas[venues.first_verb[venue]]
     profit = earned - paid - gas * chain.base_fee * native_usd
-    if profit <= arbs.terms[0]:
-        return
-    order = draft_swap(box, venues, venue, side, q.amount_in, group, row, clock.now)
-    order.price_limit = limit
     left = balance_of(ledger, group, row, chain.native)
     if token_in == chain.native:
         left -= q.amount_in
+    if profit <= arbs.terms[0] or left <= 2.0 * gas * chain.base_fee:
+        return
+    order = draft_swap(box, venues, venue, side, q.amount_in, group, row, clock.now)
+    order.price_limit = limit
     tip = arbs.tip_share[row] * max(profit, 0.0) / (gas * max(native_usd, 1e-12))
-    order.tip = max(0.0, min(tip, left / gas - chain.base_fee))  # what it can pay
+    order.tip = min(tip, 0.5 * left / gas - chain.base_fee)  # what it can pay, with some to spare
     order.max_fee += order.tip
     order.arrival = clock.now
     order.expires = clock.now + 4 * chain.interval

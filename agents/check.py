@@ -1,4 +1,4 @@
-"""Check of any population, ours or yours: does its behavior keep the contract of reactions?
+"""Check of any population, ours or yours, against the contract of reactions.
 
 `check_population` puts a population into a world and runs it. It verifies that
 
@@ -13,10 +13,9 @@ from __future__ import annotations
 
 import functools
 import traceback
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,10 +23,13 @@ from sim.check import check_config, run_twice
 from sim.errors import EngineError, InvariantError
 from sim.python_turn import PythonTurn
 from sim.registry import Config, PopulationKind, PopulationSite
+from sim.snapshots import fingerprint, state_hash
 from sim.status import Status
-from sim.trial import fingerprint, state_hash
 from sim.units import ticks
 from sim.world import PopulationPlan, World, WorldPlan
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 TESTED = "tested"
 _MORE_ROWS = 4
@@ -90,9 +92,7 @@ def with_population(kind: PopulationKind, config: Any, plan: WorldPlan, rows: in
 # --- what reacting writes ------------------------------------------------------------------------
 
 
-def watch(
-    kind: PopulationKind, config: Any, plan: WorldPlan, rows: int, run_seconds: float
-) -> str:
+def watch(kind: PopulationKind, config: Any, plan: WorldPlan, rows: int, run_seconds: float) -> str:
     """Run a population and see what its reactions write; returns the hash of the state at the end.
 
     Raises
@@ -188,7 +188,7 @@ def check_rows(
 ) -> None:
     """Check that more rows leave the columns and the orders of the others as they were.
 
-    The orders are compared in worlds whose blocks take none, so that nobody gets in the way of anybody.
+    The orders are compared in worlds whose blocks take none: nobody gets in anybody's way.
 
     Raises
     ------
@@ -208,11 +208,20 @@ def check_rows(
     x, y = x[x["row"] < n], y[y["row"] < n]
     for name in fields:
         if x[name].tobytes() != y[name].tobytes():
-            k = int(np.flatnonzero(x[name] != y[name])[0]) if len(x) == len(y) else min(len(x), len(y))
+            k = (
+                int(np.flatnonzero(x[name] != y[name])[0])
+                if len(x) == len(y)
+                else min(len(x), len(y))
+            )
             raise InvariantError(
                 f"{kind.kind}: with {_MORE_ROWS} more rows the first {n} rows send other orders: "
                 f"{len(x)} and {len(y)} of them, {name} differs from order {k} on"
             )
+
+
+def _first_difference(x: np.ndarray, y: np.ndarray) -> int:
+    both = min(len(x), len(y))
+    return int(np.argmax(np.append(x[:both] != y[:both], True)))
 
 
 def _check_columns(

@@ -116,7 +116,7 @@ def choose(hunters, board, watch, asked, lending, first, row, look_id, gas_usd, 
 
 
 @kernel
-def bid(hunters, chain, order, row, profit, native_usd, now):  # type: ignore[no-untyped-def]
+def bid(hunters, chain, order, row, profit, native_usd, most_tip, now):  # type: ignore[no-untyped-def]
     """Set what an order offers for its place in a block, and how long it stands."""
     static = hunters.static_price[row]
     if static > 0.0:
@@ -125,7 +125,8 @@ def bid(hunters, chain, order, row, profit, native_usd, now):  # type: ignore[no
         order.expires = now + hunters.number[0, EXPIRES]
         return
     if native_usd > 0.0:
-        order.tip = hunters.tip_share[row] * profit / (order.gas * native_usd)
+        tip = hunters.tip_share[row] * profit / (order.gas * native_usd)
+        order.tip = min(tip, most_tip)
     order.max_fee += order.tip
     order.expires = now + _PATIENCE * chain.interval
 
@@ -198,9 +199,9 @@ def size_up(hunters, board, lending, venues, row, candidate, first):  # type: ig
 def pursue(hunters, board, asked, lending, box, venues, row, candidate, first, money, clock):  # type: ignore[no-untyped-def]
     """Look closely at one candidate and post a liquidation if it pays; returns whether it did.
 
-    `money` is (USD of gas, USD per native token).
+    `money` is (USD of gas, USD per native token, most native tokens per gas it can tip).
     """
-    gas_usd, native_usd = money
+    gas_usd, native_usd, most_tip = money
     now = clock.now
     weigh(lending, candidate, now)
     entry = free_entry(asked, lending, row, now)
@@ -220,7 +221,7 @@ def pursue(hunters, board, asked, lending, box, venues, row, candidate, first, m
     owed = board.cost[at] * repaid
     plan = (repaid, seized, pool, side, owed, hunters.terms[0, LEAST] / usd)
     order = compose(hunters, box, venues, row, candidate, board.source[at], plan, now)
-    bid(hunters, box.chains[clock.chain], order, row, profit, native_usd, now)
+    bid(hunters, box.chains[clock.chain], order, row, profit, native_usd, most_tip, now)
     expires = order.expires
     if post(box, order) < 0:
         return False

@@ -21,6 +21,7 @@ from agents.liquidation_funds import LiquidationFunds, count_purse, make_funds, 
 from agents.liquidation_orders import (
     DISCOUNT,
     FLASH_FEE,
+    GROUP,
     LENDER,
     MARKET,
     PER_BLOCK,
@@ -52,7 +53,7 @@ from sim.chain import clock_at
 from sim.draws import uniform_column
 from sim.exchange import exchange_of
 from sim.kernel import handler, view_of
-from sim.ledger import Ledger
+from sim.ledger import Ledger, balance_of
 from sim.lending.protocol import LendingDesk
 from sim.lending.state import LendingState
 from sim.mempool import Outbox
@@ -227,7 +228,12 @@ def react(binding, message):  # type: ignore[no-untyped-def]
             borrow_purse(board, lending, hunters.terms[0, FLASH_FEE], venues.is_halted[lender])
         static = hunters.static_price[row]
         gas_usd = hunters.gas[row] * native_usd * (static if static > 0.0 else chain.base_fee)
-        money = (gas_usd, native_usd)
+        # several orders of one block share what it holds for gas
+        fuel = balance_of(ledger, number[GROUP], row, chain.native)
+        most_tip = fuel / (number[PER_BLOCK] * hunters.gas[row]) - chain.base_fee
+        if most_tip <= 0.0:
+            continue
+        money = (gas_usd, native_usd, most_tip)
         posted, look_id = 0, clock.height * n + row + 1
         for _ in range(_TRIES):
             k = choose(hunters, board, watch, asked, lending, first, row, look_id, gas_usd, now)

@@ -260,7 +260,9 @@ def act(traders, box, ledger, prices, venues, row, due, clock):  # type: ignore[
     amount = size_of(traders, ledger, prices, venues, row, plan, side)
     gas = 2 * venues.gas[venues.first_verb[venue]]
     amount = min(amount, spendable(box, ledger, clock.chain, group, row, token_in, gas))
-    if amount <= 0.0:
+    chain = box.chains[clock.chain]
+    fuel = balance_of(ledger, group, row, chain.native)
+    if amount <= 0.0 or fuel < gas * (chain.base_fee + terms[TIP]):
         return
     if plan != _UNWIND:
         best, at, out = best_pool(venues, traders.pools, token_in, token_out, amount)

@@ -1,9 +1,9 @@
 """Suppliers of lending markets: deposits of Pareto size, three speeds, and a share asleep.
 
-A supplier is alarmed when utilization is high, when the market has recognized or carries bad debt, or
-when a token it fears trades below par. It then leaves after a delay of its speed, as far as there is
-cash, and comes back for the rest every few minutes. When the market has been calm for long enough it
-returns with what it took out.
+A supplier is alarmed when utilization is high, when the market has recognized or carries bad debt,
+or when a token it fears trades below par. It then leaves after a delay of its speed, as far as
+there is cash, and comes back for the rest every few minutes. When the market has been calm for long
+enough it returns with what it took out.
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ class SupplierState(NamedTuple):
     stuck_usd_hours: F8  # float64, (n,), USD-hours of withdrawals that found no cash
     number: I8  # int64, (10,): group, market venue, reserve, seed, stream, tick of the last look,
     # calm since, feared pool or -1, tick of the last scan for shortfalls, tick of public bad news
-    terms: F8  # float64, (11,): utilization trigger, calm utilization, calm ticks, retry ticks, tip,
+    terms: (
+        F8  # float64, (11,): utilization trigger, calm utilization, calm ticks, retry ticks, tip,
+    )
     # fear discount, par of the feared token, bad debt seen in USD, bad debt that alarms in USD,
     # prices and shortfalls in USD as of the last scan
 
@@ -72,9 +74,15 @@ class SuppliersConfig(Config):
         gt=0.0, description="Deposits of all at the start.", json_schema_extra={"unit": "USD"}
     )
     pareto_tail: float = Field(1.15, gt=0.5, le=10.0, description="Tail index of deposits.")
-    fast_share: float = Field(0.1, ge=0.0, le=1.0, description="Share by value that leaves in 5-90 min.")
-    medium_share: float = Field(0.3, ge=0.0, le=1.0, description="Share by value that leaves in 1-12 h.")
-    slow_share: float = Field(0.3, ge=0.0, le=1.0, description="Share by value that leaves in 6-72 h.")
+    fast_share: float = Field(
+        0.1, ge=0.0, le=1.0, description="Share by value that leaves in 5-90 min."
+    )
+    medium_share: float = Field(
+        0.3, ge=0.0, le=1.0, description="Share by value that leaves in 1-12 h."
+    )
+    slow_share: float = Field(
+        0.3, ge=0.0, le=1.0, description="Share by value that leaves in 6-72 h."
+    )
     utilization_trigger: float = Field(0.97, gt=0.0, le=1.0, description="Utilization that alarms.")
     bad_debt_trigger: float = Field(
         1e-3, ge=0.0, description="Bad debt of the market over the deposits that alarms."
@@ -98,7 +106,9 @@ class SuppliersConfig(Config):
         10.0, gt=0.0, description="Time between tries.", json_schema_extra={"unit": "min"}
     )
     tip_gwei: float = Field(
-        1.0, ge=0.0, description="Priority fee; doubles with each try, up to 64 times.",
+        1.0,
+        ge=0.0,
+        description="Priority fee; doubles with each try, up to 64 times.",
         json_schema_extra={"unit": "gwei"},
     )
 
@@ -250,6 +260,7 @@ def come_back(people, box, ledger, venues, lending, row, clock):  # type: ignore
 
 @handler
 def react(binding, message):  # type: ignore[no-untyped-def]
+    """Let the market be looked at, and everybody who is due leave or come back."""
     people, lending, box, ledger, venues = unpack(binding)
     clock = clock_at(message)
     if clock.now < people.number[5] + _LOOK:
@@ -307,7 +318,8 @@ def make(world: World, site: PopulationSite) -> SupplierState:
         n_retries=np.zeros(n, np.int64),
         stuck_usd_hours=np.zeros(n),
         number=np.array(
-            [site.group, venue, reserve, seed, site.stream, -_LOOK, 0, pool, -_RESCAN, news], np.int64
+            [site.group, venue, reserve, seed, site.stream, -_LOOK, 0, pool, -_RESCAN, news],
+            np.int64,
         ),
         terms=np.array(
             [

@@ -127,7 +127,7 @@ def run(
     figures: Annotated[bool, typer.Option(help="Draw figures.")] = True,
 ) -> None:
     """Run one scenario; write records, summary and figures; print what happened."""
-    from experiments.console import announce_compile, print_run, show_progress
+    from experiments.console import prepare_engine, print_run, show_progress
     from experiments.run_folder import check_place
     from experiments.running import run as run_scenario
     from experiments.scenario import load_scenario
@@ -136,7 +136,7 @@ def run(
     loaded = load_scenario(scenario, set_ or (), file, until, prices_start)
     place = out if out is not None else Path("runs") / f"{loaded.name}-{seed}"
     check_place(place, force)
-    announce_compile()
+    prepare_engine([loaded])
     with show_progress(loaded) as progress:
         result = run_scenario(
             loaded, seed, out=place, force=force, figures=figures, progress=progress
@@ -167,11 +167,11 @@ def show_scenario(scenario: ScenarioArgument) -> None:
 def check_scenario(scenario: ScenarioArgument, set_: SetOption = None) -> None:
     """Validate a scenario, build its world and say what it holds, without running it."""
     from experiments.composition import build
-    from experiments.console import announce_compile, print_scenarios
+    from experiments.console import prepare_engine, print_scenarios
     from experiments.scenario import load_scenario
 
     loaded = load_scenario(scenario, set_ or ())
-    announce_compile()
+    prepare_engine([loaded])
     build(loaded)
     print_scenarios([loaded])
 
@@ -200,10 +200,11 @@ def records(
 @app.command("compile")
 def compile_engine() -> None:
     """Compile the engine into the cache now, so that later starts are warm."""
-    from experiments.console import announce_compile
+    from experiments.console import prepare_engine
+    from experiments.scenario import load_scenario
     from experiments.warming import warm_up
 
-    announce_compile()
+    prepare_engine([load_scenario(name) for name in _shipped_names()])
     seconds = warm_up()
     print(f"compiled code is ready ({seconds:.1f} s)")
 

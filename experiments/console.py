@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from sim.kernel import is_compiled
+from experiments.compiling import compile_all, is_ready
 from sim.units import HOUR
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from experiments.running import RunResult
     from experiments.scenario import Scenario
@@ -38,13 +38,15 @@ def _say(text: str, *, stderr: bool = False) -> None:
     stream.flush()
 
 
-def announce_compile() -> None:
-    """Say so when the engine has to be compiled first."""
-    if not is_compiled():
-        _say(
-            "undertow: compiling the engine for this machine; once per version, under a minute ...",
-            stderr=True,
-        )
+def prepare_engine(scenarios: Sequence[Scenario]) -> None:
+    """Compile what scenarios need where this machine has not done so yet, and say so."""
+    if is_ready(scenarios):
+        return
+    _say(
+        "undertow: compiling the engine for this machine; once per version, under a minute ...",
+        stderr=True,
+    )
+    _say(f"undertow: compiled in {compile_all(scenarios):.0f} s", stderr=True)
 
 
 @contextlib.contextmanager

@@ -240,6 +240,8 @@ def _expected(part: Schema) -> str:
         return " or ".join(dict.fromkeys(filter(None, map(_expected, options))))
     if part.get("properties"):
         return f"a mapping with the keys {', '.join(part['properties'])}"
+    if part.get("format") == "date-time":
+        return "a time such as 2020-03-12T00:00:00Z"
     noun = _NOUNS.get(str(part.get("type")), "")
     return f"{noun} {_bounds(part)}".strip()
 

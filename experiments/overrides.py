@@ -66,9 +66,9 @@ def _parse(text: str) -> _Override:
         origin = f"--set {origin[6:]!a}"
     if not equals:
         shown = origin.removesuffix("=")
-        raise InputError(f"{shown}: there is no '='; write path=value, such as seed=7")
+        raise InputError(f"{shown}: there is no '='; write path=value, such as horizon=6h")
     if not path:
-        raise InputError(f"{origin}: the path is empty; write path=value, such as seed=7")
+        raise InputError(f"{origin}: the path is empty; write path=value, such as horizon=6h")
     if not (_PATH.fullmatch(path) and path.isprintable()):
         raise InputError(
             f"{origin}: the path is malformed; join names by dots and write [i] for item i of a "

@@ -48,7 +48,7 @@ class Text:
     """A text column as codes into a list of names."""
 
     def __init__(self, codes: np.ndarray, names: list[str]) -> None:
-        self.codes = np.asarray(codes, np.int32)
+        self.codes = np.array(codes, np.int32)  # a copy: the engine's buffers are used again
         self.names = names
 
 
@@ -115,6 +115,11 @@ class TableWriter:
         self._write()
         if self._writer is not None:
             self._writer.close()
+
+    def abandon(self) -> None:
+        """Leave the file as it is, without an end: the disk may be full."""
+        if self._writer is not None:
+            self._writer.is_open = False
 
     def digest(self) -> bytes:
         """Return the hash of all values, after `close`."""

@@ -85,8 +85,8 @@ def check_references(source: Source, scenario: Scenario) -> None:
         _check_shock(source, scenario, k)
     for k, pair in enumerate(scenario.correlations):
         for j, asset in enumerate(pair.assets):
-            place = ("correlations", k, "assets", j)
-            _check_name(source, place, asset, scenario.assets, "asset")
+            where = ("correlations", k, "assets", j)
+            _check_name(source, where, asset, scenario.assets, "asset")
     if not scenario.warmup < scenario.horizon:
         why = f"{scenario.warmup:g} s is not less than the horizon of {scenario.horizon:g} s"
         raise fault(source, ("warmup",), f"{why}; shorten it, or lengthen the horizon")

@@ -123,8 +123,7 @@ def _simulate(
 def _abandon(recorder: Recorder) -> None:
     """Keep unfinished files from being finished when they are forgotten: the disk may be full."""
     for writer in recorder.writers.values():
-        if writer._writer is not None:  # noqa: SLF001
-            writer._writer.is_open = False  # noqa: SLF001
+        writer.abandon()
 
 
 def _summarize(tables: dict[str, Any], manifest: dict[str, Any]) -> dict[str, Any]:

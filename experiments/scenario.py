@@ -30,7 +30,7 @@ from experiments.kinds import mechanisms, populations, shock_kinds
 from experiments.overrides import apply_overrides
 from experiments.price_files import with_known_candles
 from experiments.references import check_references
-from experiments.yaml_source import MAX_BYTES, Source, read_yaml
+from experiments.yaml_source import MAX_BYTES, Place, Source, read_yaml
 from sim.errors import InputError, ScenarioError
 from sim.reference.config import (
     CorrelationConfig,
@@ -243,23 +243,24 @@ def _model_of(venues: tuple[Any, ...], people: tuple[Any, ...], shocks: tuple[An
             return kinds[0]
         return Annotated[functools.reduce(operator.or_, kinds), Field(discriminator="kind")]
 
+    def by_name(kinds: tuple[Any, ...]) -> Any:
+        return dict[Name, one_of(kinds)]  # type: ignore[misc]
+
     class TimedShock(Config):
         """A shock and its time."""
 
         at: Duration = Field(description="When, since the start of the run.")
         do: one_of(shocks)  # type: ignore[valid-type]
 
-    return create_model(
-        "Scenario",
-        __base__=Scenario,
-        __doc__=ScenarioBase.__doc__,
-        venues=(dict[Name, one_of(venues)], Field(default={}, description="Protocols by name.")),
-        populations=(
-            dict[Name, one_of(people)],
-            Field(default={}, description="Participants by name."),
+    fields: dict[str, Any] = {
+        "venues": (by_name(venues), Field(default={}, description="Protocols by name.")),
+        "populations": (by_name(people), Field(default={}, description="Participants by name.")),
+        "shocks": (
+            list[TimedShock],
+            Field(default=[], description="What happens, in any order."),
         ),
-        shocks=(list[TimedShock], Field(default=[], description="What happens, in any order.")),
-    )
+    }
+    return create_model("Scenario", __base__=Scenario, __doc__=ScenarioBase.__doc__, **fields)
 
 
 def scenario_model() -> type[Scenario]:
@@ -279,9 +280,7 @@ def shipped_scenarios() -> dict[str, Any]:
     """Return the scenarios that come with the package: name -> file, in alphabetical order."""
     folder = files("experiments") / "scenarios"
     found = [entry for entry in folder.iterdir() if entry.name.endswith(".yaml")]
-    return {
-        entry.name.removesuffix(".yaml"): entry for entry in sorted(found, key=lambda e: e.name)
-    }
+    return dict(sorted((entry.name.removesuffix(".yaml"), entry) for entry in found))
 
 
 def read_scenario(name: str) -> Source:
@@ -325,8 +324,10 @@ def _bytes_of(path: Path) -> bytes:
     except (OSError, ValueError) as error:
         if isinstance(error, ScenarioError):
             raise
-        why = getattr(error, "strerror", None) or error
-        raise ScenarioError(f"{path} cannot be read: {why}; give the path of a YAML file") from None
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ScenarioError(
+            f"{path} cannot be read: {reason}; give the path of a YAML file"
+        ) from None
 
 
 def _folder_of(name: str) -> Path:
@@ -385,8 +386,8 @@ def _with_prices(source: Source, scenario: Scenario, file: str, start: str | Non
     replay = {"kind": "replay", "file": file} | ({"start": start} if start is not None else {})
     data, asset = copy.deepcopy(source.data), moving[0]
     data["assets"][asset] |= {"price": replay, "impact": None}
-    place = ("assets", asset, "price")
-    origins = {
+    place: Place = ("assets", asset, "price")
+    origins: dict[Place, str] = {
         place: f"--prices {file}",
         (*place, "start"): f"--prices-start {start}",
         ("assets", asset, "impact"): f"--prices {file}",

@@ -1,7 +1,7 @@
-"""Check of any mechanism, ours or yours: does it keep the contract that the engine relies on?
+"""Check of any mechanism, ours or yours, against the contract that the engine relies on.
 
-`check_mechanism` puts venues of the mechanism into a small world and sends them random orders of every
-verb, a third of them with garbage. It verifies that
+`check_mechanism` puts venues of the mechanism into a small world and sends them random orders of
+every verb, a third of them with garbage. It verifies that
 
 * money is conserved, venues hold what they owe, and `World.check` passes after every order;
 * a fill says what the sender paid and got;
@@ -16,17 +16,20 @@ import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sim.errors import InvariantError
 from sim.interpreted import interpreted
 from sim.orders import CHAINED
-from sim.registry import Config, Mechanism
+from sim.snapshots import changed, state_hash
 from sim.status import Status
-from sim.trial import N_ACTORS, Outcome, Request, Trial, actors, changed, small_plan, state_hash
+from sim.trial import N_ACTORS, Outcome, Request, Trial, actors, small_plan
 from sim.world import VenuePlan, World
+
+if TYPE_CHECKING:
+    from sim.registry import Config, Mechanism
 
 Legs = tuple[Request, ...]
 Arguments = Callable[[World, Request, np.random.Generator], Request | Legs]
@@ -67,9 +70,9 @@ def check_mechanism(
         joined into composite orders where swaps take quotes
     beside : venues of other mechanisms that these need, such as price feeds
     prepare : called with world and site while the senders are made, for example to open positions
-    arguments : makes a random request meaningful, or an order of several legs: called with the world,
-        a request that has venue, verb, row, side 0 or 1 in `a` and amounts the sender has, and a
-        generator
+    arguments : makes a random request meaningful, or an order of several legs: called with the
+        world, a request that has venue, verb, row, side 0 or 1 in `a` and amounts the sender has,
+        and a generator
     n_orders : orders sent
     seed : of orders and world
     twin : whether to run the interpreted twin too, first, in a child process
@@ -240,10 +243,8 @@ def send_and_judge(trial: Trial, legs: Sequence[Request]) -> Outcome:
         world.check()
         if outcome.status == OK:
             _judge_fills(trial, legs, outcome)
-        elif wrong := changed(outcome.before, outcome.after):
-            raise InvariantError(
-                f"it was refused ({outcome.status.name}) and yet changed {', '.join(wrong[:4])}"
-            )
+        else:
+            _judge_refusal(outcome)
         _judge_books(world)
     except InvariantError as error:
         asked = " then ".join(_text_of(leg) for leg in legs)
@@ -261,7 +262,7 @@ def _text_of(leg: Request) -> str:
 
 
 def _judge_quotes(trial: Trial, legs: Sequence[Request], outcome: Outcome) -> None:
-    """Quotes write nothing, and say what is then done."""
+    """Check that quotes write nothing, and say what is then done."""
     if outcome.quote_wrote:
         raise InvariantError(f"its quote wrote {', '.join(outcome.quote_wrote[:4])}")
     if len(legs) > 1:
@@ -279,8 +280,16 @@ def _judge_quotes(trial: Trial, legs: Sequence[Request], outcome: Outcome) -> No
             _same(f"{name}, asked and filled", asked[name], fill[name], asked[name], fill[name])
 
 
+def _judge_refusal(outcome: Outcome) -> None:
+    """Check that a refused order changed nothing but gas."""
+    if wrong := changed(outcome.before, outcome.after):
+        raise InvariantError(
+            f"it was refused ({outcome.status.name}) and yet changed {', '.join(wrong[:4])}"
+        )
+
+
 def _judge_fills(trial: Trial, legs: Sequence[Request], outcome: Outcome) -> None:
-    """A fill has sensible numbers, keeps its limits and says what the sender paid and got."""
+    """Check that fills have sensible numbers, keep limits and say what the sender paid and got."""
     moved: dict[int, float] = {}
     is_late = False
     for leg, fill in zip(legs, outcome.fills, strict=True):
@@ -316,7 +325,7 @@ def _judge_swap(leg: Request, fill: Any) -> None:
 
 
 def _judge_books(world: World) -> None:
-    """Balances and claims add up to the supply, and venues hold what they owe."""
+    """Check that balances and claims add up to the supply, and venues hold what they owe."""
     supply, turnover = world.ledger.supply, world.ledger.turnover
     allowed = _DRIFT * (1.0 + turnover)
     total = world.holdings().sum(axis=0)
@@ -338,7 +347,8 @@ def _judge_books(world: World) -> None:
         if short.any():
             token = int(np.flatnonzero(short)[0])
             raise InvariantError(
-                f"{site.name} owes {-left[token]:.12g} {world.token_names[token]} more than it holds"
+                f"{site.name} owes {-left[token]:.12g} {world.token_names[token]} "
+                "more than it holds"
             )
 
 

@@ -1,8 +1,8 @@
 """Calls in the interpreted twin: the same source without the compiler, in a child process.
 
-Compiled code does not look at the bounds of arrays. In the twin the same wrong index raises, and the
-same right one gives the same bits. Calls travel by pickle; what holds handlers, which have no value
-of their own, travels by the name it has in its module.
+Compiled code does not look at the bounds of arrays. In the twin the same wrong index raises, and
+the same right one gives the same bits. Calls travel by pickle; what holds handlers, which have no
+value of their own, travels by the name it has in its module.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sim.errors import EngineError, InputError, InvariantError
 from sim.fee_market import FeeMarket
 from sim.kernel import ROOT, Handler
 from sim.registry import Mechanism, PopulationKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 _BY_NAME = (FeeMarket, Handler, Mechanism, PopulationKind)
 _CHILD = "from sim.interpreted import answer; answer()"
@@ -56,8 +58,8 @@ def name_of(thing: Any) -> tuple[str, str]:
                 return module, name
     kind = getattr(thing, "kind", type(thing).__name__)
     raise InputError(
-        f"'{kind}' cannot be checked in the interpreted twin, which finds it by name: put it at the "
-        "top of a module that can be imported, or leave the twin out"
+        f"'{kind}' cannot be checked in the interpreted twin, which finds it by name: put it at "
+        "the top of a module that can be imported, or leave the twin out"
     )
 
 
@@ -75,7 +77,7 @@ def interpreted(calls: Sequence[Callable[[], str]]) -> list[str | InvariantError
     buffer = io.BytesIO()
     _Pickler(buffer).dump(list(calls))
     paths = [str(ROOT), *filter(None, sys.path)]
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: S603 - this Python, our own call
         [sys.executable, "-c", _CHILD],
         input=buffer.getvalue(),
         capture_output=True,

@@ -1,14 +1,13 @@
 """A trial: a small world in which one order at a time is sent and everything it moved is seen.
 
-Before each block, after all reactions, the trial copies the state of the world and asks the venue for
-its quotes; after the block it compares. `sim.check` judges mechanisms by it, and tests drive it.
+Before each block, after all reactions, the trial copies the state of the world and asks the venue
+for its quotes; after the block it compares. `sim.check` judges mechanisms by it.
 """
 
 from __future__ import annotations
 
-import hashlib
+import functools
 import traceback
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +22,7 @@ from sim.ledger import balance_of
 from sim.mempool import Outbox, join, post
 from sim.orders import ORDER, QUOTE
 from sim.registry import Config, PopulationKind
+from sim.snapshots import changed, state_of
 from sim.status import Status
 from sim.venues import Venues, draft
 from sim.world import (
@@ -42,8 +42,6 @@ USD_EACH = 1e5  # value of an actor's balance of each token
 EXCHANGE = "exchange"  # a third chain, for a reference market: blocks each second, gas is free
 _PRICES = {"ETH": 2_000.0, "USD": 1.0, "GAS": 1_000.0}
 _INTERVALS = {"home": 12.0, "other": 2.3}
-_DERIVED = {"quote", "quote_binding", "scratch"}  # of Venues: addresses and messages
-_CHAIN_STATE = ("interval", "height", "gas_limit", "is_halted", "base_fee", "tips", "burned")
 
 
 # --- a small world -------------------------------------------------------------------------------
@@ -108,113 +106,19 @@ def small_plan(
         assets=TOKENS,
         paths=paths,
         path_step_seconds=step,
-        chains=tuple(
-            ChainPlan(name, _INTERVALS[name], False, 30_000_000, EIP1559, 1.0, 1.0, "GAS")
-            for name in CHAINS
-        )
-        + (ChainPlan(EXCHANGE, 1.0, False, 1 << 60, EIP1559, 0.0, 0.0, ""),),
+        chains=(
+            *(
+                ChainPlan(name, _INTERVALS[name], False, 30_000_000, EIP1559, 1.0, 1.0, "GAS")
+                for name in CHAINS
+            ),
+            ChainPlan(EXCHANGE, 1.0, False, 1 << 60, EIP1559, 0.0, 0.0, ""),
+        ),
         tokens=tuple(TokenPlan(chain, symbol, symbol) for chain in CHAINS for symbol in TOKENS),
         venues=venues,
         populations=populations,
         mempool_capacity=1_024,
         fill_capacity=8_192,
     )
-
-
-# --- all that a world remembers ------------------------------------------------------------------
-
-
-def state_of(world: World, *, without_gas: bool = False) -> dict[str, np.ndarray]:
-    """Return copies of all state by name, fields of records apart; not the mempool.
-
-    Parameters
-    ----------
-    without_gas : leave out what paying gas changes: the native tokens and the fees of the chains
-    """
-    found: dict[str, np.ndarray] = {}
-    n_events = int(world.agenda.size[0])
-    _add(found, "agenda.events", np.array(world.agenda.events[:n_events]))
-    found["agenda.size"] = world.agenda.size.copy()
-    for owner, state in (
-        ("ledger", world.ledger),
-        ("prices", world.prices),
-        ("venues", world.venues),
-    ):
-        for name in state._fields:
-            if owner != "venues" or name not in _DERIVED:
-                _add(found, f"{owner}.{name}", getattr(state, name).copy())
-    for owner, own in world.states.items():
-        for state in own if type(own) is tuple else (own,):
-            for name in getattr(state, "_fields", ()):
-                _add(found, f"{owner}.{name}", getattr(state, name).copy())
-    if without_gas:
-        _hide_gas(world, found)
-    else:
-        for name in _CHAIN_STATE:
-            found[f"chains.{name}"] = np.array(world.box.chains[name])
-    return found
-
-
-def fingerprint(world: World, leave_out: str = "") -> dict[str, int]:
-    """Return a checksum of each state array by name, without copies; not of one owner's.
-
-    Fast enough to be taken before and after every reaction.
-    """
-    owners = {"agenda": world.agenda, "ledger": world.ledger, "prices": world.prices}
-    owners |= {"venues": world.venues, **world.states}
-    owners.pop(leave_out, None)
-    found = {
-        f"{owner}.{name}": zlib.crc32(np.ascontiguousarray(getattr(state, name)).view(np.uint8))
-        for owner, own in owners.items()
-        for state in (own if type(own) is tuple else (own,))
-        for name in getattr(state, "_fields", ())
-        if getattr(state, name).size and (owner, name) != ("venues", "scratch")
-    }
-    for name in _CHAIN_STATE:
-        found[f"chains.{name}"] = zlib.crc32(np.array(world.box.chains[name]).tobytes())
-    return found
-
-
-def _add(found: dict[str, np.ndarray], name: str, array: np.ndarray) -> None:
-    if array.dtype.names is None:
-        found[name] = array
-    else:  # padding between fields means nothing
-        for field in array.dtype.names:
-            found[f"{name}.{field}"] = np.array(array[field])
-
-
-def _hide_gas(world: World, found: dict[str, np.ndarray]) -> None:
-    native = {int(token) for token in world.box.chains["native"] if token >= 0}
-    ledger = world.ledger
-    for token in native:
-        found["ledger.n_moves"][token] = found["ledger.turnover"][token] = 0
-        for group, rows in enumerate(world.group_rows):
-            column = int(ledger.column[group, token])
-            if column >= 0:
-                first = int(ledger.first[group]) + column
-                end = int(ledger.first[group]) + rows * int(ledger.width[group])
-                found["ledger.balance"][first : end : int(ledger.width[group])] = 0.0
-
-
-def changed(before: dict[str, np.ndarray], after: dict[str, np.ndarray]) -> list[str]:
-    """Return the names of what differs between two states, bit by bit."""
-    names = before.keys() | after.keys()
-    return sorted(
-        name
-        for name in names
-        if name not in before
-        or name not in after
-        or before[name].shape != after[name].shape
-        or before[name].tobytes() != after[name].tobytes()
-    )
-
-
-def state_hash(world: World) -> str:
-    """Return the SHA-256 of all that a world remembers, but for its mempool."""
-    digest = hashlib.sha256()
-    for name, array in sorted(state_of(world).items()):
-        digest.update(f"{name}{array.dtype.str}{array.shape}".encode() + array.tobytes())
-    return digest.hexdigest()
 
 
 # --- one order -----------------------------------------------------------------------------------
@@ -305,7 +209,7 @@ class Trial:
         self._waiting: tuple[Request, ...] = ()
         self.world.on_fills = lambda fills: self._fills.append(fills.copy())
         for chain in range(len(plan.chains)):
-            self.world.add_python_reaction(chain, lambda chain=chain: self._look(chain))
+            self.world.add_python_reaction(chain, functools.partial(self._look, chain))
         self.world.check()
 
     def send(self, *legs: Request) -> Outcome:

@@ -8,13 +8,8 @@ from typing import Any
 import numpy as np
 
 from experiments.kinds import mechanisms, populations
-from sim.bridges.liquidity_network import LiquidityNetworkConfig
-from sim.bridges.lock_and_mint import LockAndMintConfig
 from sim.exchange import ExchangeConfig
-from sim.amm.concentrated_venue import ConcentratedConfig
-from sim.amm.constant_product import ConstantProductConfig
-from sim.lending.protocol import LendingConfig, enter, open_positions, pair_of, reserve_of
-from sim.oracles.oracle import OracleConfig
+from sim.lending.protocol import enter, open_positions, pair_of, reserve_of
 from sim.orders import ADD, BORROW, FLASH_LOAN, FLASH_REPAY, LIQUIDATE, SWAP
 from sim.trial import ACTORS, small_plan
 from sim.world import PopulationPlan, VenuePlan
@@ -152,7 +147,7 @@ MECHANISMS: dict[str, dict[str, Any]] = {
         "arguments": range_arguments,
     },
     "lending": {
-        "configs": (config_of("lending", reserves=RESERVES), config_of("lending", reserves=RESERVES)),
+        "configs": (config_of("lending", reserves=RESERVES),) * 2,
         "beside": feeds(),
         "prepare": open_books,
         "arguments": lending_arguments,
@@ -209,7 +204,7 @@ def market_place(*people: tuple[str, Any]) -> Any:
         ),
         seed=25,  # ETH falls by a fifth in ten minutes
         volatility=1.5,
-        horizon_seconds=7_200.0,
+        horizon_seconds=900.0,
     )
 
 
@@ -231,6 +226,7 @@ TRADERS = people_of("noise_traders", count=20, swaps_per_day=2_000.0, median_usd
 KEEPERS = ("keepers", people_of("oracle_keepers"))
 
 POPULATIONS: dict[str, dict[str, Any]] = {
+    "accounts": {"holds": {"ETH": 1.0}},
     "noise_traders": {"swaps_per_day": 2_000.0, "median_usd": 500.0},
     "arbitrageurs": {"inventory_usd": 1e5, "tip_share": 0.1},
     "cycle_arbitrage": {"start_tokens": ["USD"], "inventory_usd": 1e5, "max_length": 2},

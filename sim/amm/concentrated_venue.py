@@ -56,6 +56,7 @@ class ConcentratedConfig(Config):
     )
     value_usd: float = Field(
         gt=0.0,
+        le=1e15,
         description="Value of the first liquidity, which belongs to the genesis account; "
         "populations of liquidity providers add theirs.",
         json_schema_extra={"unit": "USD"},

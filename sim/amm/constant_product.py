@@ -73,6 +73,7 @@ class ConstantProductConfig(Config):
     )
     value_usd: float = Field(
         gt=0.0,
+        le=1e15,
         description="Value of both reserves at the start, half in each token.",
         json_schema_extra={"unit": "USD"},
     )

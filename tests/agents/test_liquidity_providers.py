@@ -5,13 +5,19 @@ import functools
 import numpy as np
 import pytest
 
+from agents import arbitrageurs
+from agents.check import check_population
 from agents.liquidity_plans import IN, KEEPER, LEAVER, OUT, PASSIVE, REMOVING
+from agents.liquidity_providers import KIND, LiquidityProvidersConfig
 from agents.liquidity_ranges import share_of_pool, swap_to_fit
 from agents.pool_history import IS_CALM, IS_FRIGHTENING, LAST_FRIGHT, STEP
+from sim.amm import concentrated_venue
 from sim.amm.concentrated_state import ConcentratedState
 from sim.errors import InputError
 from sim.status import Status
+from sim.trial import CHAINS, small_plan
 from sim.units import GWEI, HOUR, TICKS_PER_SECOND, ticks
+from sim.world import PopulationPlan, VenuePlan
 from tests.worlds import Log, bench, run, world_of
 
 BLOCK = ticks(12.0)
@@ -463,3 +469,31 @@ def test_whoever_has_nothing_to_decide_is_not_looked_at():
     run(world, 24 * HOUR)
     assert (wheel.head == -1).all()
     assert wheel.clock[3] * wheel.clock[2] <= 24 * HOUR * TICKS_PER_SECOND
+
+
+# --- contract ------------------------------------------------------------------------------------
+
+SHARED = (  # one pool and one price for all: what one does, the others see
+    "orders ETH USD GAS value_usd liquidity entry_usd stage due next n_moves moved expires "
+    "bought mark tick_lower tick_upper is_in_range"
+)
+
+
+def test_they_keep_the_contract_of_reactions():
+    mechanism = concentrated_venue.MECHANISM
+    chain = CHAINS[0]
+    pool = mechanism.config(kind=mechanism.kind, chain=chain, tokens=["ETH", "USD"], value_usd=1e6)
+    venue = VenuePlan("pool", mechanism, chain, tuple(mechanism.nodes(pool)), pool)
+    arbs = arbitrageurs.ArbitrageursConfig(
+        kind="arbitrageurs", chain=chain, count=1, inventory_usd=1e8
+    )
+    plan = small_plan(
+        (venue,), (PopulationPlan("arbs", arbitrageurs.KIND, chain, 1, arbs),), volatility=0.5
+    )
+    config = LiquidityProvidersConfig(
+        kind="liquidity_providers", chain=chain, pool="pool", count=8, value_usd=1e5,
+        keeper_share=0.5, keeper_half_width=0.005,
+        keeper_horizon_hours=1e4, keeper_rest_hours=0.1, leaver_share=0.5, fear_par=2_100.0,
+        fear_discount=0.01, delay_hours=0.02, calm_hours=0.1,
+    )  # fmt: skip
+    check_population(KIND, config, plan, run_seconds=1_200.0, depends_on_all=SHARED.split())

@@ -1,4 +1,4 @@
-"""Suppliers in small markets: their sizes and speeds, what alarms them, how they leave and return."""
+"""Suppliers in small markets: sizes and speeds, what alarms them, how they leave and return."""
 
 import numpy as np
 import pytest
@@ -86,9 +86,7 @@ def market_world(debt=0.0, cash=0.0, horizon=200 * HOUR, seed=1, pools=(), **cha
         PopulationPlan("lenders", KIND, HOME, people.count, people),
         PopulationPlan("hands", HANDS, HOME, 1, HandsConfig(debt=debt, cash=cash)),
     )
-    return World(
-        small_plan((*made, *pools), populations, seed=seed, horizon_seconds=horizon)
-    )
+    return World(small_plan((*made, *pools), populations, seed=seed, horizon_seconds=horizon))
 
 
 class Watch:
@@ -199,9 +197,7 @@ def test_without_alarm_nobody_moves():
 
 def test_high_utilization_makes_the_awake_leave_and_the_sleepers_stay():
     """1m supplied, 970,000 owed: utilization 0.97 alarms; 30,000 of cash is what they can take."""
-    world = market_world(
-        debt=970_000.0, count=40, fast_share=0.5, medium_share=0.0, slow_share=0.0
-    )
+    world = market_world(debt=970_000.0, count=40, fast_share=0.5, medium_share=0.0, slow_share=0.0)
     before, speed = claims(world), world.states["lenders"].speed
     fills = Watch(world).until(3.0)
     asleep = speed == ASLEEP
@@ -215,9 +211,7 @@ def test_high_utilization_makes_the_awake_leave_and_the_sleepers_stay():
 
 def test_a_token_they_fear_below_par_alarms_them():
     pool = mechanisms()["constant_product"]
-    config = pool.config(
-        kind="constant_product", chain=HOME, tokens=["ETH", "USD"], value_usd=1e6
-    )
+    config = pool.config(kind="constant_product", chain=HOME, tokens=["ETH", "USD"], value_usd=1e6)
     plan = VenuePlan("pool", pool, HOME, ((HOME, "ETH"), (HOME, "USD")), config)
     calm = market_world(pools=(plan,), fear_pool="pool", fear_par=2_040.0)
     alarmed = market_world(pools=(plan,), fear_pool="pool", fear_par=2_041.0)

@@ -95,4 +95,6 @@ def rows_of(text: str) -> dict[str, list[str]]:
 
 def values_in(cell: str) -> list[float]:
     """Return the numbers in a table cell."""
-    return [float(number) for number in re.findall(r"-?\d+(?:\.\d+)?(?:e-?\d+)?", cell.replace(",", ""))]
+    return [
+        float(number) for number in re.findall(r"-?\d+(?:\.\d+)?(?:e-?\d+)?", cell.replace(",", ""))
+    ]

@@ -10,6 +10,7 @@ from pydantic_core import PydanticUndefined
 
 from analysis.metrics import QUANTITIES
 from experiments.cli import main
+from experiments.composition import build
 from experiments.kinds import mechanisms, populations
 from experiments.running import run
 from experiments.scenario import load_scenario, read_scenario
@@ -33,7 +34,7 @@ UNITS = {"s": 1.0, "min": 60.0, "h": 3_600.0, "d": 86_400.0, "m": 60.0}
 KINDS = mechanisms() | populations()
 
 
-# --- what is shown runs ----------------------------------------------------------------------------
+# --- what is shown runs --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("page", [p for p in DOCS if blocks(p, "python")], ids=lambda p: p.stem)
@@ -102,7 +103,9 @@ def test_modules_and_names_that_a_page_mentions_exist(page):
     from importlib import import_module
 
     text = page.read_text("utf-8")
-    for dotted in sorted(set(re.findall(r"`((?:sim|agents|experiments|analysis)(?:\.\w+)+)`", text))):
+    for dotted in sorted(
+        set(re.findall(r"`((?:sim|agents|experiments|analysis)(?:\.\w+)+)`", text))
+    ):
         module, _, name = dotted.rpartition(".")
         try:
             import_module(dotted)
@@ -110,7 +113,29 @@ def test_modules_and_names_that_a_page_mentions_exist(page):
             assert hasattr(import_module(module), name), dotted
 
 
-# --- what is listed is complete --------------------------------------------------------------------
+def test_the_quiet_pool_is_as_deep_as_its_calibration_says():
+    """2.75 m USD of input, fee apart, move the price by 1 %, each way."""
+    mine = "populations={me: {kind: accounts, chain: mainnet, holds: {USD: 1e8, ETH: 1e5}}, %s}"
+    shipped = read_scenario("quiet-market-real").data["populations"]
+    providers = {name: shipped[name] for name in ("middle-lps", "tight-lps")}
+    scenario = load_scenario(
+        "quiet-market-real",
+        [mine % json.dumps(providers)[1:-1], "assets.ETH.price={kind: fixed, price: 2250}"],
+        until=60.0,
+    )
+    for side, limit in ((1, 1.01), (0, 1.0 / 1.01)):
+        world, paid = build(scenario).world, []
+        world.on_fills = lambda fills, paid=paid: paid.extend(fills["value_in"])
+        price = float(world.venues.price[world.venue("eth-usd")]) * limit
+        world.submit(
+            "eth-usd", "swap", "me", 0, a=side, amount=1e8 if side else 5e4, price_limit=price
+        )
+        world.advance(world.horizon)
+        world.flush()
+        assert max(paid) * (1.0 - 0.0005) == pytest.approx(2.75e6, rel=0.02)
+
+
+# --- what is listed is complete ------------------------------------------------------------------
 
 
 def test_every_quantity_of_the_summary_is_defined_with_its_unit():
@@ -198,7 +223,9 @@ def test_every_default_of_a_kind_in_use_has_value_unit_and_source(kind):
         if isinstance(value, bool):
             is_right = shown == str(value).lower()
         else:
-            is_right = values_in(shown) == _expected(list(value) if isinstance(value, tuple) else value, "")
+            is_right = values_in(shown) == _expected(
+                list(value) if isinstance(value, tuple) else value, ""
+            )
         if not (is_right and unit and source):
             wrong.append(f"{kind}.{path}: {value!r} by default, {shown} in docs/calibration.md")
     assert not wrong, "\n".join(wrong)

@@ -438,10 +438,10 @@ def test_several_faults_are_told_in_one_go_in_the_order_of_the_file(undertow, he
     ("name", "message"),
     [
         ("black-tuesday", "no scenario 'black-tuesday'; did you mean 'black-thursday'?"),
-        ("qiet-market", "no scenario 'qiet-market'; did you mean 'quiet-market'?"),
+        ("qiet-market", "no scenario 'qiet-market'; did you mean 'quiet-market'"),
         ("zzz", "no scenario 'zzz'; shipped: black-thursday, "),
         ("", "no scenario ''; shipped: "),
-        ("../quiet-market", "no scenario '../quiet-market'; did you mean 'quiet-market'?"),
+        ("../quiet-market", "no scenario '../quiet-market'; did you mean 'quiet-market'"),
         ("x" * 300, f"no scenario '{'x' * 300}'; shipped: "),
         ("none.yaml", "none.yaml cannot be read: No such file or directory"),
         ("x" * 300 + ".yaml", f"{'x' * 300}.yaml cannot be read: File name too long"),

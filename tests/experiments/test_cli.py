@@ -234,12 +234,15 @@ def test_progress_is_a_bar_on_a_terminal(monkeypatch, capsys):
 
 
 def test_the_first_compilation_is_announced(monkeypatch, capsys):
-    monkeypatch.setattr(console, "is_compiled", lambda: False)
-    console.announce_compile()
-    assert "compiling the engine" in capsys.readouterr().err
+    monkeypatch.setattr(console, "is_ready", lambda _: False)
+    monkeypatch.setattr(console, "compile_all", lambda _: 12.3)
+    console.prepare_engine([])
+    told = capsys.readouterr().err
+    assert "compiling the engine" in told
+    assert "12 s" in told
 
-    monkeypatch.setattr(console, "is_compiled", lambda: True)
-    console.announce_compile()
+    monkeypatch.setattr(console, "is_ready", lambda _: True)
+    console.prepare_engine([])
     assert capsys.readouterr().err == ""
 
 

@@ -25,6 +25,7 @@ def _digest(*batches):
     writer = TableWriter(PRICES, None)
     for batch in batches:
         writer.append(batch)
+    writer.close()
     return writer.digest()
 
 

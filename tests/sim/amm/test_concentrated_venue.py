@@ -1,16 +1,25 @@
 """Concentrated liquidity pools in a world: the pool by hand, refusals, books, growth."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from sim.amm.concentrated import ConcentratedLiquidityPool
 from sim.amm.concentrated_state import ConcentratedState
-from sim.amm.concentrated_venue import position_holdings, range_around
+from sim.amm.concentrated_venue import (
+    MECHANISM,
+    ConcentratedConfig,
+    position_holdings,
+    range_around,
+)
+from sim.check import check_mechanism
 from sim.errors import InputError, InvariantError
 from sim.ledger import balance_of
+from sim.orders import SWAP
 from sim.status import Status
+from sim.trial import CHAINS
 from tests.worlds import HANDS, bench, run
 
 VALUE = 10e6  # USD of full-range liquidity of the genesis account; 1 ETH is 2,000 USD
@@ -334,3 +343,22 @@ def test_tables_grow_between_blocks_and_what_was_full_finds_room():
     after = position_holdings(pools_of(world))[: opened.sum() + 1]
     np.testing.assert_allclose(after[1:], 2 * held[1:], rtol=1e-12)  # each got as much again
     world.check()
+
+
+# --- contract ------------------------------------------------------------------------------------
+
+
+def with_ticks(world, request, rng):
+    """Let liquidity verbs name a narrow range near the price."""
+    if request.verb == SWAP:
+        return request
+    middle = int(math.log(world.venues.price[request.venue], 1.0001)) // SPACING
+    lower = middle + int(rng.integers(-3, 2))
+    return replace(request, a=lower * SPACING, b=(lower + int(rng.integers(1, 4))) * SPACING)
+
+
+def test_the_mechanism_keeps_the_contract_of_the_engine():
+    config = ConcentratedConfig(
+        kind="concentrated_liquidity", chain=CHAINS[0], tokens=["ETH", "USD"], value_usd=1e6
+    )
+    check_mechanism(MECHANISM, config, config, arguments=with_ticks, n_orders=40)
