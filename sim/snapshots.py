@@ -54,7 +54,7 @@ def fingerprint(world: World, leave_out: str = "") -> dict[str, int]:
 
     Fast enough to be taken before and after every reaction.
     """
-    owners = {"agenda": world.agenda, "ledger": world.ledger, "prices": world.prices}
+    owners = {"ledger": world.ledger, "prices": world.prices}
     owners |= {"venues": world.venues, **world.states}
     owners.pop(leave_out, None)
     found = {
@@ -64,6 +64,8 @@ def fingerprint(world: World, leave_out: str = "") -> dict[str, int]:
         for name in getattr(state, "_fields", ())
         if getattr(state, name).size and (owner, name) != ("venues", "scratch")
     }
+    waiting = world.agenda.events[: int(world.agenda.size[0])]
+    found["agenda.events"] = zlib.crc32(waiting.tobytes())
     for name in _CHAIN_STATE:
         found[f"chains.{name}"] = zlib.crc32(np.array(world.box.chains[name]).tobytes())
     return found
