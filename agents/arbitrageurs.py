@@ -1,11 +1,11 @@
 """Arbitrageurs between pools and the reference market.
 
 Each looks at every pool of its list before each block, with its own latency and outside cost, and
-swaps until the pool's marginal price equals what it can get outside. For a constant product pool that
-is the closed form of Angeris et al. 2019 (dy* = (sqrt(phi P x y) - y) / phi); a pool with ticks stops at
-the same price. It bids a share of the expected profit as priority fee, and loses races: an order whose
-pool has moved past the limit fails and still pays gas. What it bought it sells on the reference market
-after a deposit delay.
+swaps until the pool's marginal price equals what it can get outside. For a constant product pool
+that is the closed form of Angeris et al. 2019 (dy* = (sqrt(phi P x y) - y) / phi); a pool with
+ticks stops at the same price. It bids a share of the expected profit as priority fee, and loses
+races: an order whose pool has moved past the limit fails and still pays gas. What it bought it
+sells on the reference market after a deposit delay.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class ArbitrageState(NamedTuple):
     seen: I8  # int64, (n * n_venues,), version of the pool at the last order
     target: F8  # float64, (n_tokens,), holding of each token they return to
     rebalanced: I8  # int64, (n * n_tokens,), tick of the last rebalancing order
-    terms: F8  # float64, (3,): least profit USD, rebalancing band (share of target), deposit delay ticks
+    terms: F8  # float64, (3,): least profit USD, band (share of target), deposit delay ticks
     number: I8  # int64, (4,): group, reference market venue or -1, its chain, quote token
 
 
@@ -69,11 +69,14 @@ class ArbitrageursConfig(Config):
         0.0,
         ge=0.0,
         lt=1_000.0,
-        description="Cost of a trade on the reference market; agents differ by up to spread_bps more.",
+        description="Cost of a trade on the reference market; agents differ by the spread.",
         json_schema_extra={"unit": "bp"},
     )
     outside_cost_spread_bps: float = Field(
-        0.0, ge=0.0, description="Spread of that cost over agents.", json_schema_extra={"unit": "bp"}
+        0.0,
+        ge=0.0,
+        description="Spread of that cost over agents.",
+        json_schema_extra={"unit": "bp"},
     )
     latency_seconds: float = Field(
         0.0, ge=0.0, description="Delay of the reference price.", json_schema_extra={"unit": "s"}
@@ -85,16 +88,25 @@ class ArbitrageursConfig(Config):
         0.0, ge=0.0, lt=1.0, description="Share of expected profit bid as priority fee."
     )
     min_profit_usd: float = Field(
-        0.0, ge=0.0, description="Least expected profit after gas.", json_schema_extra={"unit": "USD"}
+        0.0,
+        ge=0.0,
+        description="Least expected profit after gas.",
+        json_schema_extra={"unit": "USD"},
     )
     rebalance_band: float = Field(
-        0.25, gt=0.0, description="Rebalance outside when a holding is off its target by this share."
+        0.25,
+        gt=0.0,
+        description="Rebalance outside when a holding is off its target by this share.",
     )
     deposit_delay_seconds: float = Field(
-        0.0, ge=0.0, description="Time to move tokens to the reference market.", json_schema_extra={"unit": "s"}
+        0.0,
+        ge=0.0,
+        description="Time to move tokens to the reference market.",
+        json_schema_extra={"unit": "s"},
     )
     quote_token: str | None = Field(
-        None, description="Token in which they count and rebalance; the last token of the first pool."
+        None,
+        description="Token in which they count and rebalance; the last token of the first pool.",
     )
     venues: list[str] | None = Field(
         None, description="Pools they watch; all pools of the chain when left out."
@@ -208,6 +220,7 @@ def cause_of_inventory(venues, arbs):  # type: ignore[no-untyped-def]
 
 @handler
 def react(binding, message):  # type: ignore[no-untyped-def]
+    """Look at every pool, or rebalance on the reference market."""
     arbs, box, ledger, prices, venues = unpack(binding)
     clock = clock_at(message)
     n = arbs.latency.shape[0]

@@ -218,7 +218,7 @@ def tellers(world: World, market: int) -> np.ndarray:
     lending, feeds = world.shared[LendingState], world.shared[Feeds]
     rows = lending.reserves["price_feed"][lending.reserves["market"] == market]
     is_average = feeds.kind[rows] == POOL_TWAP
-    return np.where(is_average, feeds.pool[rows], feeds.venue[rows])
+    return np.asarray(np.where(is_average, feeds.pool[rows], feeds.venue[rows]))
 
 
 def most_accounts(world: World) -> int:

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from agents.arrivals import Arrivals, make_arrivals, next_arrival, renew
-from agents.arrivals import wake_at
+from agents.arrivals import Arrivals, make_arrivals, next_arrival, renew, wake_at
 from agents.population import ColumnarAgent
 from agents.routing import (
     amount_in_for,

@@ -1,7 +1,7 @@
 """Noise traders: Poisson arrivals, heavy-tailed sizes, and demand that falls with its cost.
 
-A trader arrives at its own rate, wants to turn a lognormal USD amount of one token into another, asks
-every pool of the pair for a quote and takes the best one. It trades with probability
+A trader arrives at its own rate, wants to turn a lognormal USD amount of one token into another,
+asks every pool of the pair for a quote and takes the best one. It trades with probability
 
     exp(-elasticity * cost) * activity / max_activity
 
@@ -92,7 +92,7 @@ class NoiseTradersConfig(Config):
     elasticity: float = Field(
         0.0,
         ge=0.0,
-        description="Demand falls as exp(-elasticity x cost); 150 makes 30 bp cost 36 % of the demand.",
+        description="Demand falls as exp(-elasticity x cost).",
     )
     activity_power: float = Field(
         0.0,
@@ -152,6 +152,7 @@ def trade(traders, wheel, box, ledger, prices, venues, row, clock):  # type: ign
 
 @handler
 def react(binding, message):  # type: ignore[no-untyped-def]
+    """Let everybody who has arrived decide."""
     traders, wheel, box, ledger, prices, venues = unpack(binding)
     clock = clock_at(message)
     row = next_arrival(wheel, clock.now)
@@ -162,7 +163,9 @@ def react(binding, message):  # type: ignore[no-untyped-def]
     return OK
 
 
-def activity_by_minute(path: np.ndarray, step_seconds: float, power: float, most: float) -> np.ndarray:
+def activity_by_minute(
+    path: np.ndarray, step_seconds: float, power: float, most: float
+) -> np.ndarray:
     """Return (hourly volatility / volatility so far) ** power by minute, as a share of `most`.
 
     Parameters
@@ -221,7 +224,10 @@ def make(world: World, site: PopulationSite) -> tuple[NoiseState, Arrivals]:
 
 
 def fund(world: World, site: PopulationSite, state: Any) -> None:
-    """Give every trader a wallet of `wallet_multiple` median sizes, spread over its pools' tokens."""
+    """Give every trader a wallet of `wallet_multiple` median sizes.
+
+    Spread over its pools' tokens.
+    """
     traders = state[0]
     tokens = sorted(
         {int(t) for v in traders.venues for t in (world.venues.token0[v], world.venues.token1[v])}

@@ -54,7 +54,10 @@ class OracleKeepersConfig(Config):
         3.0, ge=1.0, description="Most they pay, over the base fee of the moment."
     )
     expires_seconds: float = Field(
-        600.0, gt=0.0, description="When an unmined report is given up.", json_schema_extra={"unit": "s"}
+        600.0,
+        gt=0.0,
+        description="When an unmined report is given up.",
+        json_schema_extra={"unit": "s"},
     )
     budget_native: float = Field(
         1_000.0, gt=0.0, description="Native tokens of each account for gas."
@@ -70,20 +73,25 @@ unpack = view_of(KeeperState, Outbox, Prices, Venues, Feeds)
 
 @kernel
 def is_due(feeds, feed, price, now):  # type: ignore[no-untyped-def]
-    """Return whether a feed needs a report: it is off by the deviation, or the heartbeat is over."""
+    """Return whether a feed needs a report.
+
+    It is off by the deviation, or the heartbeat is over.
+    """
     gap = abs(price / feeds.posted[feed] - 1.0)
     return gap >= feeds.deviation[feed] or now - feeds.posted_at[feed] >= feeds.heartbeat[feed]
 
 
 @handler
 def react(binding, message):  # type: ignore[no-untyped-def]
+    """Post the reports that are due."""
     keepers, box, prices, venues, feeds = unpack(binding)
     clock = clock_at(message)
     n = keepers.n_reports.shape[0]
     for k in range(keepers.feeds.shape[0]):
         feed = keepers.feeds[k]
-        if clock.now <= keepers.waiting[k] and feeds.posted_at[feed] < keepers.waiting[k] - (
-            keepers.number[1]
+        if (
+            clock.now <= keepers.waiting[k]
+            and feeds.posted_at[feed] < keepers.waiting[k] - (keepers.number[1])
         ):
             continue
         price = prices.reference[feeds.token[feed]]

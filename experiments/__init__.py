@@ -1,9 +1,9 @@
 """Undertow's experiments: scenarios, worlds, runs and the command line.
 
-    from experiments import load_scenario, build, run
+from experiments import load_scenario, build, run
 
-    model = build(load_scenario("quiet-market"), seed=7)  # a mesa.Model
-    model.run_for(3600)
+model = build(load_scenario("quiet-market"), seed=7)  # a mesa.Model
+model.run_for(3600)
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Weighted causes of fills: what each one's parents are, and with which share.
 
-Most fills have one parent, which the agent named when it sent the order. A liquidation has several: the
-move of the reported price since the account was last safe is the sum of the fundamental move and of the
-impact of named trades on the reference market (both additive in the log price), and each share of that
-move that pushed towards liquidation is a parent. Shares below 5 % join the fundamental.
+Most fills have one parent, which the agent named when it sent the order. A liquidation has
+several: the move of the reported price since the account was last safe is the sum of the
+fundamental move and of the impact of named trades on the reference market (both additive in the
+log price), and each share of that move that pushed towards liquidation is a parent. Shares below 5
+% join the fundamental.
 """
 
 from __future__ import annotations

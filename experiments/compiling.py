@@ -1,7 +1,7 @@
 """Compiling what a scenario needs, on all cores, before its first run on a machine.
 
-The compiled code of a handler lies in a cache shared by all processes, so several processes can each
-compile a part of the handlers; the run then loads them.
+The compiled code of a handler lies in a cache shared by all processes, so several processes can
+each compile a part of the handlers; the run then loads them.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from experiments.kinds import mechanisms, populations
@@ -17,6 +16,8 @@ from sim.fee_market import FEE_MARKETS
 from sim.kernel import JIT, Handler, cache_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from experiments.scenario import Scenario
 
 Place = tuple[str, str, int]  # family, kind, number of the handler

@@ -1,14 +1,13 @@
 """The recorder: from the engine's buffers and samples of the state to Parquet files.
 
-Columns are those of `sim.records`. Text columns are dictionaries. The content hash covers the values
-of every column in declared order, not the bytes of the files, so it does not change with the version of
-the Parquet library.
+Columns are those of `sim.records`. Text columns are dictionaries. The content hash covers the
+values of every column in declared order, not the bytes of the files, so it does not change with
+the version of the Parquet library.
 """
 
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,10 +26,16 @@ from sim.status import Status
 from sim.units import TICKS_PER_SECOND, ticks
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from experiments.scenario import RecordConfig
     from sim.world import World
 
-_TYPES = {"float64": pa.float64(), "int64": pa.int64(), "text": pa.dictionary(pa.int32(), pa.string())}
+_TYPES = {
+    "float64": pa.float64(),
+    "int64": pa.int64(),
+    "text": pa.dictionary(pa.int32(), pa.string()),
+}
 _STATUS = {int(status): status.name for status in Status}
 _ROWS_IN_MEMORY = 200_000
 _ROWS_A_GROUP = 50_000

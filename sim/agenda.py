@@ -1,7 +1,7 @@
 """The agenda: timed events on one queue (integer ticks), next to the block clocks of the chains.
 
-Ties at one tick go by rank, then chain, then serial number: shock, delivery, oracle, accrual, block,
-sample, Python.
+Ties at one tick go by rank, then chain, then serial number: shock, delivery, oracle, accrual,
+block, sample, Python.
 """
 
 from __future__ import annotations

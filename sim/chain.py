@@ -37,9 +37,7 @@ CHAIN = np.dtype(
 )
 chain_at: Any = record_of(CHAIN)
 
-CLOCK = np.dtype(
-    [("now", "i8"), ("chain", "i8"), ("height", "i8"), ("spare", "i8")], align=True
-)
+CLOCK = np.dtype([("now", "i8"), ("chain", "i8"), ("height", "i8"), ("spare", "i8")], align=True)
 clock_at: Any = record_of(CLOCK)
 
 BLOCK = np.dtype(

@@ -1,7 +1,7 @@
 """The engine: events, reactions, and the building of blocks. Names no mechanism and no agent.
 
-`advance` runs compiled over tables of handlers until the next thing that needs Python: a full record
-buffer, a Python event, or a fault. The order of a block is `build_block`, on one screen.
+`advance` runs compiled over tables of handlers until the next thing that needs Python: a full
+record buffer, a Python event, or a fault. The order of a block is `build_block`, on one screen.
 """
 
 from __future__ import annotations
@@ -87,8 +87,8 @@ def next_chain(chains):  # type: ignore[no-untyped-def]
 def book_swap(venues, prices, order):  # type: ignore[no-untyped-def]
     """Add a swap to its pool's volume, fees and loss versus rebalancing, USD.
 
-    Loss versus rebalancing is what the pool gave less what it got, fees apart, at the reference price
-    of the block (Milionis et al. 2022, discrete form).
+    Loss versus rebalancing is what the pool gave less what it got, fees apart, at the reference
+    price of the block (Milionis et al. 2022, discrete form).
     """
     venue = order.venue
     if (
@@ -165,9 +165,9 @@ def owed_before(box, head, slot, token):  # type: ignore[no-untyped-def]
 def quote_legs(box, tables, ledger, venues, head, now):  # type: ignore[no-untyped-def]
     """Ask every leg of a composite order, in order, what it would do; OK or the first refusal.
 
-    Legs touch pairwise different venues, so that asking them one by one says what executing them one
-    by one does. A chained leg spends what the leg before it gives; a flash leg is paid from what the
-    order borrows before it.
+    Legs touch pairwise different venues, so that asking them one by one says what executing them
+    one by one does. A chained leg spends what the leg before it gives; a flash leg is paid from
+    what the order borrows before it.
     """
     slot, given = head.slot, 0.0
     while slot >= 0:

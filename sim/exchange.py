@@ -1,14 +1,13 @@
 """The reference market as a venue: agents trade with the outside world at the reference price.
 
-It stands for centralised exchanges. The price is the reference mid, less half the spread and the taker
-fee; a trade moves it by the linear impact of `sim.prices`. A deposit delay is an order that arrives
-later: its tokens stay with the sender until then.
+It stands for centralised exchanges. The price is the reference mid, less half the spread and the
+taker fee; a trade moves it by the linear impact of `sim.prices`. A deposit delay is an order that
+arrives later: its tokens stay with the sender until then.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
@@ -23,6 +22,8 @@ from sim.registry import Config, Mechanism, VenueSite, Verb
 from sim.status import Status
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sim.world import World
 
 OK = int(Status.OK)

@@ -1,7 +1,7 @@
 """Price feeds: what contracts believe a token is worth, in USD.
 
-A feed is reported (by orders, perhaps active only after a contract delay), a time-weighted average of a
-pool, or fixed. Contracts read feeds; `sim.oracles` writes them.
+A feed is reported (by orders, perhaps active only after a contract delay), a time-weighted average
+of a pool, or fixed. Contracts read feeds; `sim.oracles` writes them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sim.kernel import F8, F8x2, I8, I8x2, kernel
+from sim.kernel import F8, I8, F8x2, I8x2, kernel
 from sim.units import TICKS_PER_SECOND
 from sim.venues import cumulative_at
 

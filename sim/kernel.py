@@ -10,9 +10,9 @@ Compiled code may not name what it calls, and Python may not pass tuples of arra
 
 With `UNDERTOW_JIT=0` the same source runs as plain Python over the same tables: the readable twin.
 
-Compiled code is cached in a folder a module, named by the hash of its source and of all it imports from
-`sim` and `agents`, so that a changed callee never meets a stale caller. `UNDERTOW_CACHE` overrides the
-place.
+Compiled code is cached in a folder a module, named by the hash of its source and of all it imports
+from `sim` and `agents`, so that a changed callee never meets a stale caller. `UNDERTOW_CACHE`
+overrides the place.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import re
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, TypeVar, get_type_hints
+from typing import Annotated, Any, NamedTuple, TypeVar, cast, get_type_hints
 
 import numpy as np
 from llvmlite import ir
@@ -93,9 +93,7 @@ def _imports_of(module: str) -> tuple[bytes, frozenset[str]]:
 
 
 _TYPE_CHECKING = re.compile(r"^if TYPE_CHECKING:\n(?:[ \t].*\n|\n)*", re.MULTILINE)
-_IMPORT = re.compile(
-    r"^\s*from ((?:sim|agents)[\w.]*) import (\([^)]*\)|.*)$", re.MULTILINE
-)
+_IMPORT = re.compile(r"^\s*from ((?:sim|agents)[\w.]*) import (\([^)]*\)|.*)$", re.MULTILINE)
 
 
 @functools.cache
@@ -215,8 +213,8 @@ def kernel(function: F | None = None, *, inline: bool = True) -> Any:
 class Kernel:
     """A compiled function with two faces: one for compiled code, one for Python.
 
-    Compiled code needs no Python wrapper, and wrappers for wide states are half of the compile time. The
-    Python face is compiled when Python first calls it.
+    Compiled code needs no Python wrapper, and wrappers for wide states are half of the compile
+    time. The Python face is compiled when Python first calls it.
     """
 
     def __init__(self, function: Callable[..., Any], options: dict[str, Any]) -> None:
@@ -311,7 +309,7 @@ def bind(*states: Any) -> np.ndarray:
     words: list[int] = []
     for state in states:
         for name, array, (dtype, ndim) in zip(
-            state._fields, state, shapes_of(type(state)), strict=True
+            state._fields, state, shapes_of(cast("Any", type(state))), strict=True
         ):
             if not (array.flags.c_contiguous and array.ndim == ndim and array.dtype == dtype):
                 raise TypeError(
@@ -346,7 +344,7 @@ def _array_at(address: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.
     size = int(np.prod(shape)) * dtype.itemsize
     raw = (ctypes.c_char * size).from_address(int(address))
     kind = np.dtype((np.record, dtype)) if dtype.names else dtype
-    return np.frombuffer(raw, kind).reshape(shape)
+    return cast("np.ndarray", np.frombuffer(cast("Any", raw), kind).reshape(shape))
 
 
 def view_of(*states: type) -> Any:

@@ -1,8 +1,9 @@
 """The ledger: who holds how much of which token, on every chain.
 
-A token is a node `(chain, symbol)` of the token graph and has one number. Accounts come in groups (a
-population of agents, the venues of one mechanism, the outside world); an account is `(group, row)`.
-Each group declares the tokens its accounts can hold, so a million accounts of two tokens cost 16 MB.
+A token is a node `(chain, symbol)` of the token graph and has one number. Accounts come in groups
+(a population of agents, the venues of one mechanism, the outside world); an account is `(group,
+row)`. Each group declares the tokens its accounts can hold, so a million accounts of two tokens
+cost 16 MB.
 
 Only `transfer`, `mint` and `burn` write balances. Sum of balances = supply, for each token, always.
 """

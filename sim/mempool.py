@@ -1,7 +1,7 @@
 """The mempool: a slab of orders shared by all chains, and a heap of waiting orders a chain.
 
-Order of execution: bid (high first), arrival (early first), a keyed hash, order number. Never the row
-number of an agent.
+Order of execution: bid (high first), arrival (early first), a keyed hash, order number. Never the
+row number of an agent.
 """
 
 from __future__ import annotations
@@ -108,9 +108,7 @@ def post(box, order):  # type: ignore[no-untyped-def]
     number = box.counter[NEXT_ORDER]
     box.counter[NEXT_ORDER] = number + 1
     seed = box.counter[SEED]
-    words = philox(
-        order.row, chain.height, order.group, order.chain, seed & 0xFFFFFFFF, seed >> 32
-    )
+    words = philox(order.row, chain.height, order.group, order.chain, seed & 0xFFFFFFFF, seed >> 32)
     order.tie = words[0]
     at = order.slot
     while at >= 0:

@@ -1,7 +1,7 @@
 """Prices of tokens in USD: the fundamental of its asset, and the reference with trading impact.
 
-The fundamental lies on its own time grid, drawn ahead; nothing in the simulation moves it. A token is
-worth `scale` units of its asset (1 for the asset itself).
+The fundamental lies on its own time grid, drawn ahead; nothing in the simulation moves it. A token
+is worth `scale` units of its asset (1 for the asset itself).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sim.kernel import F8, F8x2, I8, kernel
+from sim.kernel import F8, I8, F8x2, kernel
 from sim.reference.impact import ImpactState, VenueTerms, make_impact, transient_at
 from sim.units import TICKS_PER_SECOND
 

@@ -1,8 +1,8 @@
 """What a run records: every table, column, type, unit and meaning, declared once.
 
-The recorder writes these columns in this order; `undertow records` prints them; analysis reads them.
-Times are seconds since the start of the run, warm-up included. Text columns repeat few values and are
-stored as dictionaries.
+The recorder writes these columns in this order; `undertow records` prints them; analysis reads
+them. Times are seconds since the start of the run, warm-up included. Text columns repeat few
+values and are stored as dictionaries.
 """
 
 from __future__ import annotations
@@ -105,7 +105,8 @@ LIQUIDATIONS = Table(
         seized_usd             | float64 | USD   | collateral_seized at the reference price
         seized_oracle_usd      | float64 | USD   | collateral_seized at the oracle price
         health_factor          | float64 | -     | health factor before, at oracle prices
-        delay                  | float64 | s     | since the health factor at reference prices fell below 1
+        delay                  | float64 | s     | since the health factor at reference prices fell
+        below 1
         """
     ),
 )

@@ -1,22 +1,21 @@
 """What a protocol declares about itself, once: its configuration, state, verbs and checks.
 
-A new mechanism is one module that exports a `Mechanism`, and one line in the table of the composition
-root. The engine, the recorder, the summary and the checks work from this declaration alone.
+A new mechanism is one module that exports a `Mechanism`, and one line in the table of the
+composition root. The engine, the recorder, the summary and the checks work from this declaration
+alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from sim.kernel import Handler
-
-if TYPE_CHECKING:
-    from sim.world import World
+from sim.world import World
 
 
 class Config(BaseModel):
@@ -37,8 +36,9 @@ class Verb(NamedTuple):
 class Claim(NamedTuple):
     """Tokens that accounts of one group hold in a venue, or owe to it, beyond their balances.
 
-    The venue's own account carries the opposite claim, so that all holdings of a token, balances and
-    claims together, add up to its supply (to 0 for a wrapped token, whose backing is the escrow).
+    The venue's own account carries the opposite claim, so that all holdings of a token, balances
+    and claims together, add up to its supply (to 0 for a wrapped token, whose backing is the
+    escrow).
     """
 
     group: int

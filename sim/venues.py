@@ -1,8 +1,9 @@
 """Venues: every pool, market, bridge and exchange by one number, whatever mechanism it belongs to.
 
 A venue says which mechanism runs it and which row of that mechanism's state it is. Pools also show
-their marginal price and fee here, so that agents, oracles and pictures read all pools alike. A verb is
-an entry of the verb table: the handler that executes it, the one that quotes it, and its gas.
+their marginal price and fee here, so that agents, oracles and pictures read all pools alike. A
+verb is an entry of the verb table: the handler that executes it, the one that quotes it, and its
+gas.
 """
 
 from __future__ import annotations
@@ -92,7 +93,8 @@ def quote(venues, venue, side, amount, price_limit):  # type: ignore[no-untyped-
 def draft(box, venues, venue, verb, group, row, now):  # type: ignore[no-untyped-def]
     """Return a new order for a verb of a venue, to be filled in and posted.
 
-    Its bid is the plain one: no tip, and at most twice the base fee of now; it expires in 10 minutes.
+    Its bid is the plain one: no tip, and at most twice the base fee of now; it expires in 10
+    minutes.
     """
     order = claim(box)
     chain = box.chains[venues.chain[venue]]

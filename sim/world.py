@@ -1,15 +1,14 @@
 """The world: all state in one place, built once from a plan, then advanced by the engine.
 
 `WorldPlan` says what exists. `World` gives everything its number (chains, tokens, venues, account
-groups), allocates the arrays, lets each mechanism and population make its own state, and binds it all
-into the engine's tables. It names no mechanism and no population: both come from the plan.
+groups), allocates the arrays, lets each mechanism and population make its own state, and binds it
+all into the engine's tables. It names no mechanism and no population: both come from the plan.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,7 +29,7 @@ from sim.engine import (
 from sim.errors import EngineError, InputError
 from sim.fee_market import FeeMarket
 from sim.kernel import bind, blank, kernel, shapes_of, view_of
-from sim.ledger import Ledger, check_conservation, holdings, make_ledger, mint, slot
+from sim.ledger import Ledger, check_conservation, holdings, make_ledger, mint
 from sim.mempool import N_BLOCKS, N_FILLS, Outbox, make_outbox, post
 from sim.orders import ORDER
 from sim.prices import Prices, make_prices, update_prices
@@ -38,8 +37,11 @@ from sim.python_turn import PythonTurn
 from sim.reference.impact import ImpactState, VenueTerms
 from sim.registry import Claim, Mechanism, PopulationKind, PopulationSite, VenueSite
 from sim.status import Status
-from sim.units import GWEI, TICKS_PER_SECOND, seconds, ticks
+from sim.units import GWEI, seconds, ticks
 from sim.venues import NO_TOKEN, Venues, draft, make_venues
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
 
 _CALLS = 1 << 40  # event keys from here on are the world's own calls
 _BUDGET = 20_000  # events and blocks between two looks at the clock: some 10 ms
@@ -588,7 +590,7 @@ class World:
                 error, turn.error = turn.error, None
                 raise error
         raise EngineError(
-            f"a compiled turn failed at {self.time:.6f} s; run again with UNDERTOW_JIT=0 to see where"
+            f"a compiled turn failed at {self.time:.6f} s; UNDERTOW_JIT=0 shows where, slowly"
         )
 
     def flush(self) -> None:
@@ -626,12 +628,13 @@ class World:
         ----------
         venue, verb : names, such as "eth-dai" and "swap"
         population, row : the account that sends it
-        amount, amount1, limit, price_limit, a, b : arguments of the verb; a swap takes the side in `a`
+        amount, amount1, limit, price_limit, a, b : arguments of the verb; a swap takes the side in
+        `a`
             (0 pays token 0), at most `amount` in and at least `limit` out
         token_in, token_out : "chain/symbol", for a trade on the reference market
-        chain : where to send it; the venue's own when left out (a bridge also takes its other chain)
-        tip_gwei, max_fee_gwei : gwei; 0: no tip, twice the base fee of now
-        expires_in : seconds
+        chain : where to send it; the venue's own when left out (a bridge also takes its other
+        chain) tip_gwei, max_fee_gwei : gwei; 0: no tip, twice the base fee of now expires_in :
+        seconds
 
         Raises
         ------
@@ -659,9 +662,7 @@ class World:
         expires = self.now + ticks(expires_in)
         on_chain = -1 if chain is None else self.chain(chain)
         words = np.array([a, b, parent, sold, bought, expires, on_chain], np.int64)
-        return int(
-            _submit(self._own_binding, number, offset, group, row, self.now, numbers, words)
-        )
+        return int(_submit(self._own_binding, number, offset, group, row, self.now, numbers, words))
 
     def _named_token(self, name: str | None) -> int:
         return -1 if name is None else _find(name, self.token_names, "token")

@@ -2,16 +2,16 @@
 
     amount_out = y * net / (x + net),   net = amount_in * (1 - fee)
 
-Uniswap v2 white paper, section 3; fees join the reserves there. With `fees_compound` off they are kept
-beside the reserves for the same holders, which is the setting of the loss-versus-rebalancing formulas.
-A price limit is a price on the swap curve: the pool takes input until y' / x' (net) reaches it.
-Differences from the contract: real numbers instead of integers, no minimum liquidity lock.
+Uniswap v2 white paper, section 3; fees join the reserves there. With `fees_compound` off they are
+kept beside the reserves for the same holders, which is the setting of the loss-versus-rebalancing
+formulas. A price limit is a price on the swap curve: the pool takes input until y' / x' (net)
+reaches it. Differences from the contract: real numbers instead of integers, no minimum liquidity
+lock.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import numpy as np
@@ -26,6 +26,8 @@ from sim.status import Status
 from sim.venues import Venues, show_price
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sim.world import World
 
 OK = int(Status.OK)
@@ -197,9 +199,7 @@ def _swap(binding, message):  # type: ignore[no-untyped-def]
     pools, ledger, venues = unpack(binding)
     order = order_at(message)
     row = venues.row[order.venue]
-    status, amount, out, fee_paid = quote_swap(
-        pools, row, order.a, order.amount, order.price_limit
-    )
+    status, amount, out, fee_paid = quote_swap(pools, row, order.a, order.amount, order.price_limit)
     if status != OK:
         return status
     if out < order.limit:
@@ -275,8 +275,8 @@ def _remove(binding, message):  # type: ignore[no-untyped-def]
 def make(world: World, sites: Sequence[VenueSite]) -> ConstantProductState:
     """Return the pools of a world, with reserves of equal value; shares wait for their owners.
 
-    The first liquidity is worth `value_usd` at the prices of time 0 and belongs to the genesis account
-    until a population of liquidity providers takes it over.
+    The first liquidity is worth `value_usd` at the prices of time 0 and belongs to the genesis
+    account until a population of liquidity providers takes it over.
     """
     n = len(sites)
     state = ConstantProductState(
@@ -402,9 +402,7 @@ class ConstantProductPool:
             The amount is not above 0, or so small that nothing comes out.
         """
         self._sides(token_in)
-        status, amount, out, fee_paid = quote_swap(
-            self._state, 0, token_in, float(amount_in), 0.0
-        )
+        status, amount, out, fee_paid = quote_swap(self._state, 0, token_in, float(amount_in), 0.0)
         if status != OK:
             raise RefusedError(
                 f"amount_in ({amount_in}) is refused ({Status(status).name.lower()}); "

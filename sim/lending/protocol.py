@@ -1,17 +1,17 @@
 """Lending markets as venues: orders, prices from feeds, the ledger, records and checks.
 
 The rules are in `sim.lending.market` and `sim.lending.liquidation`. Here an order becomes a call of
-them and the transfers that follow. Prices are read from the feeds of the market before anything that
-depends on them.
+them and the transfers that follow. Prices are read from the feeds of the market before anything
+that depends on them.
 
-Arguments of the verbs: `a` is the sender's position (for a liquidation the borrower's), `b` the reserve
-(for a liquidation `pair_of(debt reserve, collateral reserve)`), `amount` tokens, inf = all.
+Arguments of the verbs: `a` is the sender's position (for a liquidation the borrower's), `b` the
+reserve (for a liquidation `pair_of(debt reserve, collateral reserve)`), `amount` tokens, inf =
+all.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
@@ -25,6 +25,7 @@ from sim.kernel import F8, I8, handler, kernel, view_of
 from sim.ledger import Ledger, balance_of, slot, transfer
 from sim.lending.account import health_factor
 from sim.lending.book import enter_book
+from sim.lending.config import CloseBase, LossBearer, MarketConfig, ReserveConfig
 from sim.lending.liquidation import UNDERLYING, liquidate, quote_liquidate
 from sim.lending.market import borrow, repay, supply, withdraw
 from sim.lending.reserve import (
@@ -35,7 +36,6 @@ from sim.lending.reserve import (
     supply_rate,
     utilization,
 )
-from sim.lending.config import CloseBase, LossBearer, MarketConfig, ReserveConfig
 from sim.lending.shocks import SHOCKS
 from sim.lending.state import LendingState, add_positions, make_state
 from sim.mempool import Outbox
@@ -47,6 +47,8 @@ from sim.units import TICKS_PER_SECOND
 from sim.venues import Venues
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sim.world import World
 
 OK = int(Status.OK)
@@ -410,7 +412,7 @@ def _flash_loan(binding, message):  # type: ignore[no-untyped-def]
 @handler
 def _quote_flash_repay(binding, message):  # type: ignore[no-untyped-def]
     """`amount1` is owed; what the order earned before must cover it."""
-    state, desk, _, venues, _, _ = unpack(binding)
+    state, _desk, _, venues, _, _ = unpack(binding)
     order = order_at(message)
     if not is_reserve_of(state, order.b, venues.row[order.venue]) or not order.amount1 > 0.0:
         return NOT_ALLOWED
@@ -526,8 +528,8 @@ def enter(
 ) -> None:
     """Enter claims or debts of the start; the market's account holds what is supplied and not lent.
 
-    Claims bring tokens into the world; a debt takes them out of the market to where the borrower spent
-    them, outside.
+    Claims bring tokens into the world; a debt takes them out of the market to where the borrower
+    spent them, outside.
     """
     state, desk = world.states[KIND]
     reserves = np.full(len(positions), reserve, np.int64)
@@ -602,9 +604,12 @@ def value_book(state: LendingState, price: np.ndarray, now: int) -> Book:
 
 
 def shortfall_shares(book: Book) -> np.ndarray:
-    """Return the share of each position's debt that its collateral does not cover: float64, (n,)."""
+    """Return the share of each position's debt that its collateral does not cover.
+
+    Float64, (n,).
+    """
     short = np.maximum(book.debt - book.collateral, 0.0)
-    return np.divide(short, book.debt, out=np.zeros(len(short)), where=book.debt > 0.0)
+    return np.asarray(np.divide(short, book.debt, out=np.zeros(len(short)), where=book.debt > 0.0))
 
 
 class Entries(NamedTuple):
@@ -624,8 +629,8 @@ def _entries(slots: np.ndarray, scaled: np.ndarray, index: np.ndarray) -> Entrie
 def claims(world: World, own: tuple[LendingState, LendingDesk]) -> list[Claim]:
     """Return claims and debts of every account, loans being non-recourse.
 
-    A debt is worth at most its collateral at fundamental prices: the shortfall is taken from the claims
-    on the debt's reserve pro rata, before anybody recognizes it.
+    A debt is worth at most its collateral at fundamental prices: the shortfall is taken from the
+    claims on the debt's reserve pro rata, before anybody recognizes it.
     """
     state, desk = own
     if not len(state.positions):
@@ -796,9 +801,7 @@ def liquidation_details(world: World, fills: np.ndarray) -> dict[str, Any]:
     }
 
 
-def liquidation_times(
-    world: World, fills: np.ndarray, slack: int
-) -> tuple[np.ndarray, np.ndarray]:
+def liquidation_times(world: World, fills: np.ndarray, slack: int) -> tuple[np.ndarray, np.ndarray]:
     """Return when each liquidated account was last safe, and when its price was observed.
 
     Safety is noted at samples, so the first is exact to one sample interval, `slack` ticks.

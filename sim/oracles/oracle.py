@@ -1,14 +1,13 @@
 """An oracle contract: one price feed, written by reports that are orders like any other.
 
 A report waits in the mempool, pays gas, and may become active only after a contract delay (as in a
-delayed-feed module). It is refused when it is older than the last one or when the feed is frozen. Feeds
-that average a pool or are fixed take no reports.
+delayed-feed module). It is refused when it is older than the last one or when the feed is frozen.
+Feeds that average a pool or are fixed take no reports.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
@@ -34,6 +33,8 @@ from sim.units import TICKS_PER_SECOND, ticks
 from sim.venues import Venues
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sim.world import World
 
 OK = int(Status.OK)
@@ -56,14 +57,17 @@ class ReportedSource(Config):
         json_schema_extra={"unit": "fraction"},
     )
     heartbeat_seconds: float = Field(
-        3_600.0, gt=0.0, description="Longest time between reports.", json_schema_extra={"unit": "s"}
+        3_600.0,
+        gt=0.0,
+        description="Longest time between reports.",
+        json_schema_extra={"unit": "s"},
     )
     delay_seconds: float = Field(
         0.0, ge=0.0, description="Time until a report is active.", json_schema_extra={"unit": "s"}
     )
     priced_as: str | None = Field(
         None,
-        description="Token, as chain/symbol, whose reference price is reported instead: an exchange "
+        description="Token, as chain/symbol, whose reference price is reported: an exchange "
         "rate feed that is blind to what backs the token.",
     )
     reporters: int = Field(
