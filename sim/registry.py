@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from sim.kernel import Handler
-from sim.world import World
+
+if TYPE_CHECKING:
+    from sim.world import World
 
 
 class Config(BaseModel):

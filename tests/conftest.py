@@ -2,6 +2,7 @@
 
 import os
 
+import pytest
 from hypothesis import settings
 
 # The first example may compile a kernel, hence no deadline; the same examples on every machine.
