@@ -105,8 +105,7 @@ LIQUIDATIONS = Table(
         seized_usd             | float64 | USD   | collateral_seized at the reference price
         seized_oracle_usd      | float64 | USD   | collateral_seized at the oracle price
         health_factor          | float64 | -     | health factor before, at oracle prices
-        delay                  | float64 | s     | since the health factor at reference prices fell
-        below 1
+        delay                  | float64 | s     | since it was unsafe at reference prices
         """
     ),
 )

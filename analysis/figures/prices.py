@@ -120,7 +120,7 @@ def _plot_group(
     if spread > 20:
         axes.set_yscale("log")
         plain_axis(axes)
-    axes.set_ylabel(_unit([str(venue) for venue in prices], setting))
+    axes.set_ylabel(_unit([str(venue) for venue in prices], setting).replace(" (", "\n(", 1))
 
 
 def _unit(venues: list[str], setting: Setting) -> str:
@@ -159,7 +159,7 @@ def _plot_errors(axes: Axes, errors: pd.DataFrame, look: dict[str, Look]) -> Non
                 lw=1.0,
             )
     axes.axhline(0.0, color=INK, lw=0.8)
-    axes.set_ylabel("pool / reference - 1 (%)")
+    axes.set_ylabel("pool / reference\n- 1 (%)")
 
 
 def _headline(errors: pd.DataFrame) -> str:

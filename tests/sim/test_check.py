@@ -35,7 +35,7 @@ def run_of(kind, n_orders=N_ORDERS):
 def twins():
     """What the interpreted twin makes of every example, in one child process."""
     kinds = list(MECHANISMS)
-    return dict(zip(kinds, interpreted([run_of(kind, 16) for kind in kinds]), strict=True))
+    return dict(zip(kinds, interpreted([run_of(kind, 12) for kind in kinds]), strict=True))
 
 
 def test_every_mechanism_has_an_example():
@@ -46,7 +46,7 @@ def test_every_mechanism_has_an_example():
 def test_the_twin_makes_the_same_bits(kind, twins):
     if isinstance(twins[kind], InvariantError):
         raise twins[kind]
-    assert run_of(kind, 16)() == twins[kind]
+    assert run_of(kind, 12)() == twins[kind]
 
 
 @pytest.mark.parametrize("kind", sorted(MECHANISMS))

@@ -61,5 +61,5 @@ class Everything(RuleBasedStateMachine):
         world.check()
 
 
-Everything.TestCase.settings = settings(max_examples=12, stateful_step_count=25, deadline=None)
+Everything.TestCase.settings = settings(max_examples=8, stateful_step_count=25, deadline=None)
 TestEverything = Everything.TestCase
