@@ -138,13 +138,16 @@ def test_activity_is_flat_without_power_or_moves():
 
 
 def test_activity_follows_the_volatility_of_the_last_hour():
-    """Five calm hours, then volatility times three: activity times three, an hour later."""
+    """Five calm hours, then three times the volatility, against the mean of all so far."""
     rng = np.random.default_rng(2)
     sd = np.repeat([1e-4, 3e-4], [18_000, 7_200])
     path = 2_000.0 * np.exp(np.cumsum(rng.normal(0, sd)))
     activity = activity_by_minute(path, 1.0, 1.0, 4.0) * 4.0
     assert activity[100:290].mean() == pytest.approx(1.0, abs=0.15)
-    assert activity[365:].mean() == pytest.approx(3.0, rel=0.15)
+    minute = np.arange(365, len(activity))
+    variance_so_far = (300.0 + 9.0 * (minute - 300.0)) / minute
+    expected = 3.0 / np.sqrt(variance_so_far)
+    assert activity[365:].mean() == pytest.approx(expected.mean(), rel=0.15)
 
 
 def test_activity_looks_back_only():
@@ -153,7 +156,6 @@ def test_activity_looks_back_only():
     crash = path.copy()
     crash[15_000:] *= 0.5
     calm, wild = (activity_by_minute(p, 1.0, 1.0, 4.0) for p in (path, crash))
-    # The long-run volatility, one number for the whole path, is all that the crash may change.
-    ratio = wild[60:249] / calm[60:249]
-    np.testing.assert_allclose(ratio, ratio[0], rtol=1e-12)
-    assert wild[251] == 1.0
+    np.testing.assert_array_equal(wild[:250], calm[:250])
+    # One jump at minute 250 is all the variance: of the last 60 minutes, and of all 251.
+    assert wild[251] == pytest.approx(math.sqrt(251 / 60) / 4.0, rel=0.02)

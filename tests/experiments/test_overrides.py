@@ -183,10 +183,10 @@ def test_a_path_through_a_misspelled_free_name_is_refused() -> None:
 @pytest.mark.parametrize(
     ("override", "why"),
     [
-        ("run.seed", "there is no '='; write path=value, such as seed=7"),
-        ("", "there is no '='; write path=value, such as seed=7"),
-        ("=3", "the path is empty; write path=value, such as seed=7"),
-        (" =3", "the path is empty; write path=value, such as seed=7"),
+        ("run.seed", "there is no '='; write path=value, such as horizon=6h"),
+        ("", "there is no '='; write path=value, such as horizon=6h"),
+        ("=3", "the path is empty; write path=value, such as horizon=6h"),
+        (" =3", "the path is empty; write path=value, such as horizon=6h"),
         ("run..seed=1", "the path is malformed; "),
         (".run=1", "the path is malformed; "),
         ("run.=1", "the path is malformed; "),
