@@ -43,7 +43,7 @@ def prepare_engine(scenarios: Sequence[Scenario]) -> None:
     if is_ready(scenarios):
         return
     _say(
-        "undertow: compiling the engine for this machine; once per version, under a minute ...",
+        "undertow: compiling the engine for this machine; once per version, a few minutes ...",
         stderr=True,
     )
     _say(f"undertow: compiled in {compile_all(scenarios):.0f} s", stderr=True)

@@ -19,9 +19,7 @@ from sim.agenda import SAMPLE_RANK
 from sim.engine import OUTSIDE, OUTSIDE_ACCOUNTS
 from sim.lending.protocol import liquidation_details, liquidation_times
 from sim.orders import CAUSE_KINDS
-from sim.prices import update_prices
 from sim.records import TABLES, Table
-from sim.reference.impact import transient_at
 from sim.status import Status
 from sim.units import TICKS_PER_SECOND, ticks
 
@@ -330,7 +328,7 @@ class Recorder:
     def _sample(self) -> None:
         world = self.world
         world.flush()
-        update_prices(world.prices, world.now)
+        world.refresh_prices()
         for name, rows in world.sample().items():
             for row in rows:
                 self._add(name, row)
@@ -364,18 +362,19 @@ class Recorder:
     def _sample_prices(self) -> None:
         world, prices = self.world, self.world.prices
         step = min(world.now // int(prices.step[0]), prices.path.shape[1] - 1)
+        transient = prices.transient * np.exp(-prices.decay * (world.now - prices.updated))
         for k, asset in enumerate(world.asset_names):
             fundamental = float(prices.path[k, step])
             permanent = float(prices.permanent[k])
-            transient = float(transient_at(prices, k, world.now))
+            fading = float(transient[k])
             self._add(
                 "prices",
                 {
                     "asset": asset,
                     "fundamental": fundamental,
                     "permanent": permanent,
-                    "transient": transient,
-                    "reference": fundamental * float(np.exp(permanent + transient)),
+                    "transient": fading,
+                    "reference": fundamental * float(np.exp(permanent + fading)),
                 },
             )
 
@@ -402,7 +401,7 @@ class Recorder:
     def _sample_equity(self) -> None:
         world = self.world
         world.flush()
-        update_prices(world.prices, world.now)
+        world.refresh_prices()
         claims = world.claims()
         price, held = world.prices.fundamental, world.holdings(claims)
         value = held @ price

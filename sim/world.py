@@ -118,6 +118,16 @@ _own = view_of(Outbox, Venues)
 
 
 @kernel(inline=False)
+def _refresh(binding, now):  # type: ignore[no-untyped-def]
+    """Bring prices to now; an address is cheap to pass from Python, a wide state is not."""
+    (prices,) = _own_prices(binding)
+    update_prices(prices, now)
+
+
+_own_prices = view_of(Prices)
+
+
+@kernel(inline=False)
 def _submit(binding, venue, verb, group, row, now, numbers, words):  # type: ignore[no-untyped-def]
     """Draft and post one order from Python."""
     box, venues = _own(binding)
@@ -474,6 +484,7 @@ class World:
             self.box, self.tables, self.agenda, self.ledger, self.prices, self.venues
         )
         self._own_binding = self._bind(self.box, self.venues)
+        self._price_binding = self._bind(self.prices)
 
     def _bind(self, *states: Any) -> int:
         binding = bind(*states)
@@ -511,6 +522,10 @@ class World:
     def time(self) -> float:
         """The present time in seconds."""
         return seconds(self.now)
+
+    def refresh_prices(self) -> None:
+        """Bring the prices of all tokens to now."""
+        _refresh(self._price_binding, self.now)
 
     def schedule_python(self, tick: int, key: int) -> None:
         """Call `on_python(key)` at a tick, after blocks and samples of that tick."""
@@ -565,7 +580,7 @@ class World:
                 self._raise_fault()
             elif why == DONE:
                 self._grow()
-                update_prices(self.prices, until)
+                self.refresh_prices()
                 return
             self._grow()
             self.on_pause()
@@ -677,6 +692,14 @@ class World:
         if column < 0:
             return np.zeros(rows)
         return holdings(self.ledger, group, rows)[:, column]
+
+    def balance(self, group: int, row: int, token: int) -> float:
+        """Return what one account holds of a token, token units."""
+        ledger = self.ledger
+        column = int(ledger.column[group, token])
+        if column < 0:
+            return 0.0
+        return float(ledger.balance[ledger.first[group] + row * ledger.width[group] + column])
 
     def holders(self, token: int) -> list[tuple[int, np.ndarray, np.ndarray]]:
         """Return (group, rows, amounts) of every account that holds some of a token."""

@@ -21,7 +21,6 @@ from sim.amm.tick_math import MAX_TICK, tick_at_sqrt_price
 from sim.engine import GENESIS, OUTSIDE
 from sim.errors import InputError, InvariantError
 from sim.kernel import bind, kernel
-from sim.ledger import balance_of
 from sim.registry import Claim, Config, Mechanism, VenueSite, Verb
 from sim.status import Status
 
@@ -252,7 +251,7 @@ def sample(
     for row in range(len(state.pool)):
         group, account = int(desk.group[row]), int(desk.account[row])
         tokens = int(desk.token0[row]), int(desk.token1[row])
-        held = [float(balance_of(world.ledger, group, account, token)) for token in tokens]
+        held = [world.balance(group, account, token) for token in tokens]
         rows.append(
             {
                 "venue": int(desk.venue[row]),
@@ -284,7 +283,7 @@ def check(world: World, own: tuple[ConcentratedState, PoolDesk]) -> None:
         for side, token in enumerate((int(desk.token0[row]), int(desk.token1[row]))):
             owed = float(amounts[mine, side].sum())
             account = int(desk.group[row]), int(desk.account[row])
-            held = float(balance_of(world.ledger, *account, token))
+            held = world.balance(*account, token)
             n_moves = int(world.ledger.n_moves[token]) + len(amounts)
             if owed > held + 4 * _EPSILON * n_moves * (held + virtual[side]):
                 raise InvariantError(

@@ -612,6 +612,18 @@ def shortfall_shares(book: Book) -> np.ndarray:
     return np.asarray(np.divide(short, book.debt, out=np.zeros(len(short)), where=book.debt > 0.0))
 
 
+@kernel(inline=False)
+def _read_rates(state, rates):  # type: ignore[no-untyped-def]
+    """Write utilization, borrow and supply rate of every reserve: (n_reserves, 3)."""
+    for k in range(state.reserves.shape[0]):
+        asset = state.reserves[k]
+        rates[k, 0], rates[k, 1], rates[k, 2] = (
+            utilization(asset),
+            borrow_rate(asset),
+            supply_rate(asset),
+        )
+
+
 class Entries(NamedTuple):
     """The filled slots of all positions, one entry each."""
 
@@ -694,6 +706,8 @@ def sample(world: World, own: tuple[LendingState, LendingDesk]) -> dict[str, lis
     owed = _entries(state.debt_reserve, state.debt_scaled, borrow_index)
     latent = np.bincount(owed.reserve, owed.amount * part[owed.position], len(state.reserves))
     names = venue_numbers(world)
+    rates = np.zeros((len(state.reserves), 3))
+    _read_rates(state, rates)
     rows = []
     for k, asset in enumerate(state.reserves):
         supplied = float(asset.scaled_supply + asset.scaled_treasury) * float(supply_index[k])
@@ -704,9 +718,9 @@ def sample(world: World, own: tuple[LendingState, LendingDesk]) -> dict[str, lis
                 "supplied": supplied,
                 "borrowed": float(asset.scaled_debt * borrow_index[k]),
                 "cash": float(asset.cash),
-                "utilization": float(utilization(asset)),
-                "borrow_rate": float(borrow_rate(asset)),
-                "supply_rate": float(supply_rate(asset)),
+                "utilization": float(rates[k, 0]),
+                "borrow_rate": float(rates[k, 1]),
+                "supply_rate": float(rates[k, 2]),
                 "oracle_price": float(asset.price),
                 "bad_debt": float(asset.written_off * reference[k]),
                 "latent_bad_debt": float(latent[k] * reference[k]),
@@ -764,11 +778,8 @@ def check(world: World, own: tuple[LendingState, LendingDesk]) -> None:
     for k in range(n):
         asset = state.reserves[k]
         name = world.token_names[int(asset["token"])]
-        held = balance_of(
-            world.ledger,
-            int(desk.group[0]),
-            int(desk.account[asset["market"]]),
-            int(asset["token"]),
+        held = world.balance(
+            int(desk.group[0]), int(desk.account[asset["market"]]), int(asset["token"])
         )
         moved = float(world.ledger.turnover[int(asset["token"])])
         allowed = 1e-9 * (1.0 + moved)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import numpy as np
 from pydantic import Field
 
 from sim.chain import clock_at
@@ -25,7 +26,7 @@ from sim.feeds import (
     observe_pool,
     read_feed,
 )
-from sim.kernel import handler, view_of
+from sim.kernel import handler, kernel, view_of
 from sim.orders import order_at
 from sim.registry import Config, Mechanism, ShockKind, VenueSite, Verb
 from sim.status import Status
@@ -188,11 +189,19 @@ def _point_at_pool(world: World, feeds: Feeds, row: int, name: str) -> None:
     feeds.other[row] = nodes[1 - nodes.index(token)]
 
 
+@kernel(inline=False)
+def _read_all(feeds, venues, prices, now, values):  # type: ignore[no-untyped-def]
+    """Write what a contract reads from every feed now."""
+    for feed in range(values.shape[0]):
+        values[feed] = read_feed(feeds, venues, prices, feed, now)
+
+
 def sample(world: World, feeds: Feeds) -> dict[str, list[dict[str, Any]]]:
     """Return the rows of the `oracles` record."""
     rows = []
-    for feed in range(len(feeds.kind)):
-        value = read_feed(feeds, world.venues, world.prices, feed, world.now)
+    values = np.zeros(len(feeds.kind))
+    _read_all(feeds, world.venues, world.prices, world.now, values)
+    for feed, value in enumerate(values):
         rows.append(
             {
                 "feed": world.venue_names[int(feeds.venue[feed])],
