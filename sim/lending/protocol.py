@@ -778,15 +778,15 @@ def check(world: World, own: tuple[LendingState, LendingDesk]) -> None:
     for k in range(n):
         asset = state.reserves[k]
         name = world.token_names[int(asset["token"])]
-        held = world.balance(
+        balance = world.balance(
             int(desk.group[0]), int(desk.account[asset["market"]]), int(asset["token"])
         )
         moved = float(world.ledger.turnover[int(asset["token"])])
         allowed = 1e-9 * (1.0 + moved)
-        if abs(held - float(asset["cash"])) > allowed:
+        if abs(balance - float(asset["cash"])) > allowed:
             raise InvariantError(
                 f"lending reserve {k} ({name}) counts {asset['cash']:.12g} in cash; its account "
-                f"holds {held:.12g}"
+                f"holds {balance:.12g}"
             )
         for what, total, parts in (
             ("claims", float(asset["scaled_supply"]), float(scaled_claims[k])),
