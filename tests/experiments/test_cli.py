@@ -34,8 +34,14 @@ def child(*arguments, **options):
         env=ENVIRONMENT,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=heed_interrupts,  # noqa: PLW1509 - no threads here
         **options,
     )
+
+
+def heed_interrupts():
+    """Listen to Ctrl-C even where the tests run in the background, which ignores it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 # --- starting -------------------------------------------------------------------------------------
