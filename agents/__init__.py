@@ -1,1 +1,1 @@
-"""Undertow's participants: one module per kind of behaviour."""
+"""Undertow's participants: one module per kind of behavior."""
