@@ -19,7 +19,7 @@ from agents.population import ColumnarAgent
 from sim.chain import clock_at
 from sim.draws import uniform_column
 from sim.exchange import exchange_of
-from sim.kernel import F8, I8, handler, kernel, view_of
+from sim.kernel import F8, I8, columnar, handler, kernel, view_of
 from sim.ledger import Ledger, balance_of
 from sim.mempool import Outbox, post
 from sim.orders import FILL, PRICE, TRADE, cause
@@ -38,6 +38,7 @@ _FILL = cause(FILL)
 _PRICE = cause(PRICE)
 
 
+@columnar
 class ArbitrageState(NamedTuple):
     """Columns of arbitrageurs, and what they share; a watch is (agent, pool)."""
 

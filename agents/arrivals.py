@@ -13,12 +13,13 @@ from typing import NamedTuple
 import numpy as np
 
 from sim.draws import uniforms
-from sim.kernel import F8, I4, I8, kernel
+from sim.kernel import F8, I4, I8, columnar, kernel
 from sim.units import TICKS_PER_SECOND
 
 NEVER = 1 << 60
 
 
+@columnar
 class Arrivals(NamedTuple):
     """A timing wheel; a slot is a stretch of time, its rows a linked list."""
 

@@ -22,7 +22,7 @@ from sim.chain import clock_at
 from sim.draws import normal, normal_column, uniform_column, uniforms
 from sim.errors import InputError
 from sim.feeds import Feeds
-from sim.kernel import F8, I8, handler, kernel, view_of
+from sim.kernel import F8, I8, columnar, handler, kernel, view_of
 from sim.ledger import Ledger, balance_of
 from sim.lending.account import account_values, debt_of
 from sim.lending.protocol import enter, open_positions, reserve_of, value_book
@@ -44,6 +44,7 @@ _FILL, _ROUTINE = cause(FILL), cause(ROUTINE)
 _RESCAN = 3_600 * TICKS_PER_SECOND  # interest moves health factors even when prices do not
 
 
+@columnar
 class BorrowerState(NamedTuple):
     """Columns of borrowers, and what they share."""
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from sim.bridges import liquidity_network, lock_and_mint
 from sim.errors import InputError
-from sim.kernel import I8, I8x2, kernel
+from sim.kernel import I8, I8x2, columnar, kernel
 from sim.status import Status
 from sim.units import DAY, TICKS_PER_SECOND
 from sim.venues import NO_TOKEN, draft, quote
@@ -29,6 +29,7 @@ _KINDS = (lock_and_mint.MECHANISM.kind, liquidity_network.MECHANISM.kind)
 _TICKS_PER_DAY = DAY * TICKS_PER_SECOND
 
 
+@columnar
 class BridgeRoutes(NamedTuple):
     """The bridges that a population uses; row = bridge, column = side."""
 

@@ -33,7 +33,7 @@ from agents.bridge_routes import (
 from agents.population import ColumnarAgent
 from sim.chain import clock_at
 from sim.draws import normal, normal_column, uniform_column, uniforms
-from sim.kernel import F8, I8, handler, kernel, view_of
+from sim.kernel import F8, I8, columnar, handler, kernel, view_of
 from sim.ledger import Ledger, balance_of
 from sim.mempool import Outbox, post
 from sim.orders import FILL, ROUTINE, cause
@@ -57,6 +57,7 @@ _GAS_USD = 100.0
 _WAITING, _MAX_COST, _STOP, _FRIGHT, _WITHIN, _TIP = range(6)
 
 
+@columnar
 class BridgeUsersState(NamedTuple):
     """Columns of bridge users, and what they share."""
 

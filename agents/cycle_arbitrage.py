@@ -24,7 +24,7 @@ from sim.cycles import Cycles, enumerate_cycles, rotate_cycles
 from sim.draws import uniform_column
 from sim.errors import InputError
 from sim.graph import TokenGraph, token_graph
-from sim.kernel import F8, I8, I8x2, handler, kernel, view_of
+from sim.kernel import F8, I8, I8x2, columnar, handler, kernel, view_of
 from sim.ledger import Ledger, balance_of
 from sim.mempool import N_FREE, Outbox, join, post
 from sim.optimal_trade import best_cycle_amount, cycle_margin, cycle_output
@@ -46,6 +46,7 @@ _PATIENCE = 4  # blocks after which an order expires
 _GAS_USD = 10_000.0  # native tokens each gets where it does not start from them
 
 
+@columnar
 class CycleArbitrageState(NamedTuple):
     """Columns of cycle arbitrageurs, and the cycles they share."""
 

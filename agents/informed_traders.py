@@ -37,7 +37,7 @@ from agents.routing import (
 )
 from sim.chain import clock_at
 from sim.draws import normal_column, normals, uniform_column, uniforms
-from sim.kernel import F8, I8, F8x2, handler, kernel, view_of
+from sim.kernel import F8, I8, F8x2, columnar, handler, kernel, view_of
 from sim.ledger import Ledger, balance_of
 from sim.mempool import Outbox
 from sim.orders import PRICE, cause
@@ -63,6 +63,7 @@ ACCURACY, TRADE_SHARE, SHORTEST, LONGEST, SLIPPAGE, TIP = range(6)
 GROUP, SETTLE, SPLITS = range(3)
 
 
+@columnar
 class InformedState(NamedTuple):
     """Columns of informed traders, and what they share."""
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sim.kernel import F8x2, I8x2, kernel, records
+from sim.kernel import F8x2, I8x2, columnar, kernel, records
 from sim.ledger import balance_of
 from sim.lending.account import find_slot
 from sim.mempool import post
@@ -47,6 +47,7 @@ SALE = np.dtype(
 )
 
 
+@columnar
 class LiquidationFunds(NamedTuple):
     """Inventory of liquidators, and their orders under way."""
 

@@ -10,7 +10,7 @@ from agents.liquidation_funds import free_entry, has_asked, scaled_debt
 from agents.liquidation_search import N_FOUND, weigh
 from agents.liquidation_size import EXITS, POOL, best_in_pools, seized_per_debt
 from sim.draws import uniforms
-from sim.kernel import F8, I8, F8x2, I8x2, kernel
+from sim.kernel import F8, I8, F8x2, I8x2, columnar, kernel
 from sim.lending.liquidation import UNDERLYING, quote_liquidate
 from sim.lending.protocol import pair_of
 from sim.mempool import join, post
@@ -27,6 +27,7 @@ _WHOLE = 1.0 - 1e-9  # of the cash, so that rounding does not ask for more
 _N_LEGS = 4
 
 
+@columnar
 class LiquidatorState(NamedTuple):
     """Columns of liquidators, and what they share."""
 
@@ -46,6 +47,7 @@ class LiquidatorState(NamedTuple):
     # stream, ticks after which a fixed bid expires
 
 
+@columnar
 class Board(NamedTuple):
     """What is the same for all accounts before a block; reserves count from the market's first."""
 

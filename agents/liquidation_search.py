@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sim.kernel import F8, I8, kernel, records
+from sim.kernel import F8, I8, columnar, kernel, records
 from sim.lending.account import account_values, claim_of, debt_of
 from sim.lending.liquidation import max_liquidation
 from sim.lending.reserve import counts_as_collateral
@@ -37,6 +37,7 @@ _CAPACITY = 16_384  # candidates kept; where there are more, the book is scanned
 _FILL, _ACCRUAL = cause(FILL), cause(ACCRUAL)
 
 
+@columnar
 class CandidateList(NamedTuple):
     """The accounts of one market that may be liquidated, in the order of their positions."""
 

@@ -31,7 +31,7 @@ from agents.pool_history import (
 from sim.amm.concentrated_state import ConcentratedState
 from sim.amm.constant_product import ConstantProductState
 from sim.chain import clock_at
-from sim.kernel import F8, I8, handler, kernel, view_of
+from sim.kernel import F8, I8, columnar, handler, kernel, view_of
 from sim.ledger import Ledger, balance_of
 from sim.mempool import Outbox, post
 from sim.orders import ADD, FILL, REMOVE, ROUTINE, SWAP, cause
@@ -50,6 +50,7 @@ GROUP, VENUE, SHARE = range(3)  # entries of ProviderState.number
 GAS_RESERVE, TIP, HORIZON, REST = range(4)  # entries of ProviderState.terms
 
 
+@columnar
 class ProviderState(NamedTuple):
     """Columns of liquidity providers, and what they share."""
 

@@ -32,7 +32,7 @@ from agents.routing import (
 )
 from sim.chain import clock_at
 from sim.draws import normal_column, uniform_column
-from sim.kernel import F8, I8, F8x2, handler, kernel, view_of
+from sim.kernel import F8, I8, F8x2, columnar, handler, kernel, view_of
 from sim.ledger import Ledger, balance_of
 from sim.mempool import Outbox
 from sim.orders import PRICE, cause
@@ -58,6 +58,7 @@ TRADE_SHARE, POSITION_SHARE, EXIT_SHARE, SLIPPAGE, TIP, MOST_COST = range(6)
 GROUP, SETTLE, SPLITS, LAST_SAMPLE = range(4)
 
 
+@columnar
 class MomentumState(NamedTuple):
     """Columns of momentum traders, and what they share."""
 

@@ -23,7 +23,7 @@ from agents.population import ColumnarAgent
 from agents.routing import best_pool, swap_cost
 from sim.chain import clock_at
 from sim.draws import normal, normal_column, uniform_column, uniforms
-from sim.kernel import F8, I8, handler, kernel, view_of
+from sim.kernel import F8, I8, columnar, handler, kernel, view_of
 from sim.ledger import Ledger, balance_of
 from sim.mempool import Outbox, post
 from sim.orders import ROUTINE, cause
@@ -42,6 +42,7 @@ _SEED, _STREAM = 0, 1  # Arrivals.clock
 _BIN_SECONDS = 60.0
 
 
+@columnar
 class NoiseState(NamedTuple):
     """Columns of noise traders, and what they share."""
 

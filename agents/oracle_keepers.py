@@ -15,7 +15,7 @@ from agents.population import ColumnarAgent
 from sim.chain import clock_at
 from sim.errors import InputError
 from sim.feeds import REPORTED, Feeds
-from sim.kernel import F8, I8, handler, kernel, view_of
+from sim.kernel import F8, I8, columnar, handler, kernel, view_of
 from sim.mempool import Outbox, post
 from sim.orders import PRICE, REPORT, cause
 from sim.prices import Prices
@@ -31,6 +31,7 @@ OK = int(Status.OK)
 _PRICE = cause(PRICE)
 
 
+@columnar
 class KeeperState(NamedTuple):
     """Columns of oracle keepers, and what they share."""
 

@@ -31,7 +31,7 @@ from agents.routing import best_pool
 from sim.chain import clock_at
 from sim.draws import normal, normal_column, uniforms
 from sim.errors import InputError
-from sim.kernel import F8, I8, handler, kernel, view_of
+from sim.kernel import F8, I8, columnar, handler, kernel, view_of
 from sim.ledger import Ledger, balance_of
 from sim.mempool import Outbox, join, post
 from sim.orders import CHAINED, ROUTINE, cause
@@ -53,6 +53,7 @@ _WAITING, _MAX_COST, _SLIPPAGE, _WITHIN, _TIP = range(5)  # PaymentsState.terms
 _GROUP, _N_WAITING, _OTHER = range(3)  # PaymentsState.number
 
 
+@columnar
 class PaymentsState(NamedTuple):
     """Columns of payment users, and what they share."""
 

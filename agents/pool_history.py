@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sim.kernel import F8, I8, F8x2, kernel
+from sim.kernel import F8, I8, F8x2, columnar, kernel
 from sim.units import TICKS_PER_SECOND
 
 STEP = 600 * TICKS_PER_SECOND  # between two looks at a pool
@@ -22,6 +22,7 @@ PRICE, FEES, LOSS = range(3)  # columns of PoolHistory.ring
 N_STEPS, IS_FRIGHTENING, IS_CALM, LAST_FRIGHT = range(4)  # entries of PoolHistory.state
 
 
+@columnar
 class PoolHistory(NamedTuple):
     """The last day of one pool, and whether it frightens."""
 

@@ -36,7 +36,7 @@ from agents.population import ColumnarAgent
 from sim.chain import clock_at
 from sim.draws import uniform_column
 from sim.exchange import exchange_of
-from sim.kernel import F8, I8, I8x2, handler, kernel, view_of
+from sim.kernel import F8, I8, I8x2, columnar, handler, kernel, view_of
 from sim.ledger import Ledger, balance_of
 from sim.mempool import Outbox, post
 from sim.orders import FILL, cause
@@ -57,6 +57,7 @@ _PATIENCE = 4  # blocks after which an order expires
 _LEAST_PROFIT, _BAND, _DEPOSIT, _MARGIN, _WAITING, _TIP_SHARE = range(6)  # RelayersState.terms
 
 
+@columnar
 class RelayersState(NamedTuple):
     """Columns of relayers, and what they share."""
 

@@ -17,7 +17,7 @@ from pydantic import Field, model_validator
 from agents.population import ColumnarAgent
 from sim.chain import clock_at
 from sim.draws import uniform_column, uniforms
-from sim.kernel import F8, I8, handler, kernel, view_of
+from sim.kernel import F8, I8, columnar, handler, kernel, view_of
 from sim.ledger import Ledger, balance_of
 from sim.lending.account import account_values, claim_of
 from sim.lending.protocol import enter, open_positions, reserve_of
@@ -43,6 +43,7 @@ ASLEEP, FAST, MEDIUM, SLOW = range(4)
 _RANGES = ((1.0, 1.0), (5.0, 90.0), (60.0, 720.0), (360.0, 4_320.0))  # minutes, by speed
 
 
+@columnar
 class SupplierState(NamedTuple):
     """Columns of suppliers, and what they share."""
 

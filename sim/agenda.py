@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sim.kernel import I8, blank, kernel, record_of, records
+from sim.kernel import I8, blank, columnar, kernel, record_of, records
 
 SHOCK_RANK, DELIVERY_RANK, ORACLE_RANK, ACCRUAL_RANK, BLOCK_RANK, SAMPLE_RANK, PYTHON_RANK = range(
     7
@@ -35,6 +35,7 @@ EVENT = np.dtype(
 event_at: Any = record_of(EVENT)
 
 
+@columnar
 class Agenda(NamedTuple):
     """A heap of events; `size` holds the number of events and the next serial number."""
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from sim.errors import InputError
-from sim.kernel import I8x2, kernel
+from sim.kernel import I8x2, columnar, kernel
 
 if TYPE_CHECKING:
     from sim.graph import GraphState
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 MOST_CYCLES = 5_000_000  # 240 MB at length 3
 
 
+@columnar
 class Cycles(NamedTuple):
     """Cycles as legs in the order of execution; short ones end in -1."""
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from sim.agenda import BLOCK_RANK, PYTHON, Agenda, take
 from sim.chain import BLOCK, CLOCK, next_interval
 from sim.fee_market import WAIT
-from sim.kernel import I8, invoke, kernel, records, row_address, view_of
+from sim.kernel import I8, columnar, invoke, kernel, records, row_address, view_of
 from sim.ledger import Ledger, can_pay, transfer
 from sim.mempool import (
     N_BLOCKS,
@@ -53,6 +53,7 @@ OUTSIDE_ACCOUNTS = (
 OUTSIDE = 0  # the outside world is always the first account group
 
 
+@columnar
 class Tables(NamedTuple):
     """What the engine calls, and where it writes what happened."""
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from sim.engine import OUTSIDE, REFERENCE_MARKET
-from sim.kernel import I8, handler, kernel, view_of
+from sim.kernel import I8, columnar, handler, kernel, view_of
 from sim.ledger import Ledger, slot, transfer
 from sim.orders import order_at
 from sim.prices import Prices, update_prices
@@ -33,6 +33,7 @@ BAD_AMOUNT = int(Status.BAD_AMOUNT)
 NOT_ALLOWED = int(Status.NOT_ALLOWED)
 
 
+@columnar
 class ExchangeState(NamedTuple):
     """The reference markets; row = venue of this kind."""
 

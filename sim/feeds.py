@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sim.kernel import F8, I8, F8x2, I8x2, kernel
+from sim.kernel import F8, I8, F8x2, I8x2, columnar, kernel
 from sim.units import TICKS_PER_SECOND
 from sim.venues import cumulative_at
 
@@ -20,6 +20,7 @@ N_OBSERVED = 64  # observations kept for a time-weighted average
 _SECONDS_PER_TICK = 1.0 / TICKS_PER_SECOND
 
 
+@columnar
 class Feeds(NamedTuple):
     """All feeds; row = oracle venue."""
 

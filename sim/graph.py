@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from sim.errors import InputError
-from sim.kernel import I8
+from sim.kernel import I8, columnar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 Node = tuple[str, str]  # chain, token symbol
 
 
+@columnar
 class GraphState(NamedTuple):
     """The live graph in compressed rows: node n has the entries start[n] to start[n + 1] - 1.
 

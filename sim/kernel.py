@@ -1,11 +1,13 @@
-"""The compiler's one home: `kernel`, `handler`, `invoke`, `view_of`, `record_of` and `bind`.
+"""The compiler's one home: `kernel`, `handler`, `columnar`, `view_of`, `record_of`, `bind`, `invoke`.
 
-Compiled code may not name what it calls, and Python may not pass tuples of arrays cheaply. So:
+Compiled code may not name what it calls, and it takes many times longer to compile when it passes
+tuples of arrays. So:
 
-* A *kernel* is an inlined function over numbers and arrays.
+* A *kernel* is an inlined function over numbers, arrays and states.
 * A *handler* is a table entry: `(binding, message) -> status`, called by address with `invoke`.
-* State rests in NamedTuples of arrays. A *binding* is an int64 array of the addresses and lengths
-  of their arrays; `view_of` turns its address back into the NamedTuples, without copies or counts.
+* A *state* is a `columnar` NamedTuple of arrays. Its *binding* is an int64 array of the addresses
+  and lengths of its arrays; compiled code holds the address of the binding, one word, and reads a
+  column from there. `view_of` turns the binding of several states back into them.
 * A *message* is the address of one record; `record_of` gives the record back.
 
 With `UNDERTOW_JIT=0` the same source runs as plain Python over the same tables: the readable twin.
@@ -31,7 +33,9 @@ import numpy as np
 from llvmlite import ir
 from numba import cfunc, config, from_dtype, njit, types
 from numba.core import caching
-from numba.extending import intrinsic
+from numba.core.imputils import lower_getattr_generic
+from numba.core.typing.templates import AttributeTemplate
+from numba.extending import infer_getattr, intrinsic, models, register_model, typeof_impl, unbox
 from numba.np.arrayobj import populate_array
 
 JIT = os.environ.get("UNDERTOW_JIT", "1") != "0"
@@ -39,6 +43,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SIGNATURE = types.intp(types.intp, types.intp)
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 
 class Shape(NamedTuple):
@@ -286,18 +291,44 @@ def handler(function: Callable[[int, int], int]) -> Handler:
 _twins: list[Callable[[int, int], int]] = []  # what `invoke` calls in the interpreted twin
 
 
-# --- bindings ------------------------------------------------------------------------------------
+# --- states --------------------------------------------------------------------------------------
+
+
+def columnar(columns: type[T]) -> type[T]:
+    """Make a NamedTuple of array columns a state: compiled code holds it by one address.
+
+    The contents of the arrays change, the arrays do not: a grown state is a new one.
+
+    Raises
+    ------
+    TypeError
+        A field is not annotated as a column (`F8`, `I8x2`, `records(...)`).
+    """
+    address = functools.cached_property(lambda self: self.binding.ctypes.data)
+    binding = functools.cached_property(bind)
+    own = {name: getattr(columns, name) for name in ("__doc__", "__module__", "__qualname__")}
+    made: Any = type(columns.__name__, (columns,), {**own, "binding": binding, "address": address})
+    shapes_of(made)
+    if JIT:
+        kind = StateType(made)
+        typeof_impl.register(made)(lambda value, context: kind)
+    return cast("type[T]", made)
 
 
 @functools.cache
-def shapes_of(state: type) -> tuple[Shape, ...]:
-    """Return the element type and dimensions of each column of a state NamedTuple."""
+def shapes_of(state: type) -> dict[str, Shape]:
+    """Return the element type and dimensions of each column of a state, by name, in order."""
     hints = get_type_hints(state, include_extras=True)
-    return tuple(hints[name].__metadata__[0] for name in state._fields)  # type: ignore[attr-defined]
+    shapes = {}
+    for name in state._fields:  # type: ignore[attr-defined]
+        if not hasattr(hints[name], "__metadata__"):
+            raise TypeError(f"{state.__name__}.{name} is no column; annotate it as F8, I8, …")
+        shapes[name] = hints[name].__metadata__[0]
+    return shapes
 
 
 def bind(*states: Any) -> np.ndarray:
-    """Return the binding of state NamedTuples: address and lengths of each array.
+    """Return the binding of states: address and lengths of each array.
 
     The caller keeps the returned array and the states alive as long as anything is bound.
 
@@ -307,17 +338,89 @@ def bind(*states: Any) -> np.ndarray:
         An array has another dtype, dimension or layout than its state declares.
     """
     words: list[int] = []
-    for state in states:
-        for name, array, (dtype, ndim) in zip(
-            state._fields, state, shapes_of(cast("Any", type(state))), strict=True
-        ):
+    for bound in states:
+        for name, (dtype, ndim) in shapes_of(type(bound)).items():
+            array = getattr(bound, name)
             if not (array.flags.c_contiguous and array.ndim == ndim and array.dtype == dtype):
                 raise TypeError(
-                    f"{type(state).__name__}.{name} is {array.dtype}{array.shape}; "
+                    f"{type(bound).__name__}.{name} is {array.dtype}{array.shape}; "
                     f"it must be a contiguous {ndim}-dimensional {dtype} array"
                 )
             words += [array.ctypes.data, *array.shape]
     return np.array(words, np.int64)
+
+
+class StateType(types.Type):  # type: ignore[misc]  # Numba is untyped
+    """A state in compiled code: the address of its binding, one word however many columns."""
+
+    def __init__(self, state: type) -> None:
+        self.state = state
+        super().__init__(name=f"{state.__module__}.{state.__qualname__}")
+
+    @functools.cached_property
+    def columns(self) -> dict[str, tuple[Any, int]]:
+        """Return the array type of each column, and its first word in the binding."""
+        found, at = {}, 0
+        for name, (dtype, ndim) in shapes_of(self.state).items():
+            found[name] = types.Array(from_dtype(dtype), ndim, "C"), at
+            at += 1 + ndim
+        return found
+
+    @property
+    def n_words(self) -> int:
+        """Return the length of the binding."""
+        return sum(1 + kind.ndim for kind, _ in self.columns.values())
+
+
+@register_model(StateType)
+class _StateModel(models.PrimitiveModel):  # type: ignore[misc]
+    def __init__(self, manager: Any, kind: StateType) -> None:
+        super().__init__(manager, kind, ir.IntType(64))
+
+
+@infer_getattr
+class _StateColumns(AttributeTemplate):  # type: ignore[misc]
+    key = StateType
+
+    def generic_resolve(self, kind: StateType, name: str) -> Any:
+        return kind.columns[name][0] if name in kind.columns else None
+
+
+@lower_getattr_generic(StateType)  # type: ignore[untyped-decorator]
+def _column(context: Any, builder: Any, kind: StateType, address: Any, name: str) -> Any:
+    """Emit an array over foreign memory: no owner, so nothing is counted."""
+    array_type, at = kind.columns[name]
+    word = context.get_value_type(types.intp)
+    table = builder.inttoptr(address, word.as_pointer())
+    loaded = [
+        builder.load(builder.gep(table, [ir.Constant(word, at + k)]))
+        for k in range(1 + array_type.ndim)
+    ]
+    for load in loaded:  # bindings never change while compiled code runs
+        load.set_metadata("invariant.load", builder.module.add_metadata([]))
+    array = context.make_array(array_type)(context, builder)
+    item = context.get_data_type(array_type.dtype)
+    size = context.get_constant(types.intp, context.get_abi_sizeof(item))
+    strides = [size]
+    for length in reversed(loaded[2:]):
+        strides.insert(0, builder.mul(strides[0], length))
+    populate_array(
+        array,
+        data=builder.inttoptr(loaded[0], item.as_pointer()),
+        shape=loaded[1:],
+        strides=strides,
+        itemsize=size,
+        meminfo=None,
+    )
+    return array._getvalue()
+
+
+@unbox(StateType)  # type: ignore[untyped-decorator]
+def _address_of(kind: StateType, value: Any, c: Any) -> Any:
+    held = c.pyapi.object_getattr_string(value, "address")
+    address = c.pyapi.to_native_value(types.intp, held)
+    c.pyapi.decref(held)
+    return address
 
 
 class _View:
@@ -327,7 +430,7 @@ class _View:
         self.states = states
 
     def __call__(self, address: int) -> tuple[Any, ...]:
-        shapes = [shapes_of(state) for state in self.states]
+        shapes = [shapes_of(state).values() for state in self.states]
         count = sum(1 + shape.ndim for state in shapes for shape in state)
         words: Iterator[int] = iter(_array_at(address, (count,), np.dtype("i8")).tolist())
         made = []
@@ -348,59 +451,30 @@ def _array_at(address: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.
 
 
 def view_of(*states: type) -> Any:
-    """Return a function: binding address -> tuple of the state NamedTuples (no copies).
+    """Return a function: binding address -> tuple of the states bound there.
 
     Its `states` attribute names what has to be bound, in order. Do not call the result `view`:
     Numba refuses `x.view(...)`.
     """
     if not JIT:
         return _View(states)
-    kinds = [[types.Array(from_dtype(s.dtype), s.ndim, "C") for s in shapes_of(t)] for t in states]
-    named = [types.NamedTuple(k, t) for k, t in zip(kinds, states, strict=True)]
-    result = types.Tuple(named)
+    kinds = [StateType(state) for state in states]
+    result = types.Tuple(kinds)
 
     @intrinsic  # type: ignore[untyped-decorator]
     def unpack(typingctx: Any, address: Any) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            word = context.get_value_type(types.intp)
-            table = builder.inttoptr(args[0], word.as_pointer())
-            at = 0
-            tuples = []
-            for arrays, name in zip(kinds, named, strict=True):
-                made = []
-                for kind in arrays:
-                    loaded = [
-                        builder.load(builder.gep(table, [ir.Constant(word, at + k)]))
-                        for k in range(1 + kind.ndim)
-                    ]
-                    at += 1 + kind.ndim
-                    made.append(_array_value(context, builder, kind, loaded[0], loaded[1:]))
-                tuples.append(context.make_tuple(builder, name, made))
-            return context.make_tuple(builder, result, tuples)
+            addresses, at = [], 0
+            for kind in kinds:
+                offset = context.get_constant(types.intp, 8 * at)
+                addresses.append(builder.add(args[0], offset))
+                at += kind.n_words
+            return context.make_tuple(builder, result, addresses)
 
         return result(types.intp), codegen
 
     unpack.states = states
     return unpack
-
-
-def _array_value(context: Any, builder: Any, kind: Any, data: Any, shape: list[Any]) -> Any:
-    """Emit an array over foreign memory: no owner, so nothing is counted."""
-    array = context.make_array(kind)(context, builder)
-    item = context.get_data_type(kind.dtype)
-    size = context.get_constant(types.intp, context.get_abi_sizeof(item))
-    strides = [size]
-    for length in reversed(shape[1:]):
-        strides.insert(0, builder.mul(strides[0], length))
-    populate_array(
-        array,
-        data=builder.inttoptr(data, item.as_pointer()),
-        shape=shape,
-        strides=strides,
-        itemsize=size,
-        meminfo=None,
-    )
-    return array._getvalue()
 
 
 def record_of(dtype: np.dtype[Any]) -> Any:

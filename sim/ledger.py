@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sim.errors import InvariantError
-from sim.kernel import F8, I8, I8x2, kernel
+from sim.kernel import F8, I8, I8x2, columnar, kernel
 from sim.status import Status
 
 OK = int(Status.OK)
@@ -26,6 +26,7 @@ BAD_AMOUNT = int(Status.BAD_AMOUNT)
 _EPSILON = 2.0**-52
 
 
+@columnar
 class Ledger(NamedTuple):
     """All balances; an account of group g, row r holds token t in `slot(ledger, g, r, t)`."""
 

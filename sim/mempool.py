@@ -12,13 +12,14 @@ import numpy as np
 
 from sim.chain import CHAIN
 from sim.draws import philox
-from sim.kernel import I8, I8x2, blank, invoke, kernel, records, row_address
+from sim.kernel import I8, I8x2, blank, columnar, invoke, kernel, records, row_address
 from sim.orders import ORDER, REFUSED
 
 # Entries of Outbox.counter.
 N_FREE, NEXT_ORDER, N_FILLS, NEXT_FILL, N_REFUSED, SEED, N_BLOCKS, N_ORDERS = range(8)
 
 
+@columnar
 class Outbox(NamedTuple):
     """Where behaviours put orders. The last slab row is a sink for orders that find no room."""
 

@@ -11,11 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sim.kernel import F8, I8, F8x2, kernel
+from sim.kernel import F8, I8, F8x2, columnar, kernel
 from sim.reference.impact import ImpactState, VenueTerms, make_impact, transient_at
 from sim.units import TICKS_PER_SECOND
 
 
+@columnar
 class Prices(NamedTuple):
     """Fundamental paths a row an asset; current prices a row a token.
 

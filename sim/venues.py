@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sim.kernel import F8, I8, blank, invoke, kernel, records, row_address
+from sim.kernel import F8, I8, blank, columnar, invoke, kernel, records, row_address
 from sim.ledger import balance_of
 from sim.mempool import claim
 from sim.orders import QUOTE, SWAP
@@ -22,6 +22,7 @@ NO_TOKEN = -1
 _SECONDS_PER_TICK = 1.0 / TICKS_PER_SECOND
 
 
+@columnar
 class Venues(NamedTuple):
     """One row a venue; prices are token1 per token0, marginal, without the fee."""
 

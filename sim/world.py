@@ -803,7 +803,7 @@ class World:
 
 def empty_state(kind: type) -> Any:
     """Return a state of a NamedTuple type without rows."""
-    return kind(*(np.zeros((0,) * ndim, dtype) for dtype, ndim in shapes_of(kind)))
+    return kind(*(np.zeros((0,) * ndim, dtype) for dtype, ndim in shapes_of(kind).values()))
 
 
 def _find(name: str, known: Sequence[str] | Mapping[str, Any], what: str) -> int:

@@ -11,7 +11,7 @@ from sim.amm import constant_product
 from sim.amm.constant_product import execute_swap, quote_swap, unpack
 from sim.chain import clock_at
 from sim.draws import uniform_column
-from sim.kernel import F8, I8, handler, view_of
+from sim.kernel import F8, I8, columnar, handler, view_of
 from sim.ledger import Ledger, transfer
 from sim.mempool import Outbox, post
 from sim.orders import ROUTINE, cause, order_at
@@ -140,6 +140,7 @@ class MuteConfig(Config):
 # --- populations ---------------------------------------------------------------------------------
 
 
+@columnar
 class TraderState(NamedTuple):
     size: F8  # float64, (n,), USD
     n_seen: I8  # int64, (n,), blocks seen

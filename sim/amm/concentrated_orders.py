@@ -22,7 +22,7 @@ from sim.amm.concentrated_state import ConcentratedState
 from sim.amm.concentrated_swap import check_swap, walk
 from sim.amm.position_index import find_position
 from sim.amm.tick_math import MAX_TICK, sqrt_price_limit
-from sim.kernel import I8, handler, kernel, view_of
+from sim.kernel import I8, columnar, handler, kernel, view_of
 from sim.ledger import Ledger, balance_of, can_pay, slot, transfer
 from sim.orders import order_at, quote_at
 from sim.status import Status
@@ -38,6 +38,7 @@ BAD_RANGE = int(Status.BAD_RANGE)
 NOT_ALLOWED = int(Status.NOT_ALLOWED)
 
 
+@columnar
 class PoolDesk(NamedTuple):
     """What the pools need beside their own tables; row = pool."""
 

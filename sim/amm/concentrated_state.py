@@ -21,7 +21,7 @@ from sim.amm.tick_math import (
     max_liquidity_per_tick,
 )
 from sim.errors import InputError, RefusedError
-from sim.kernel import I8, records
+from sim.kernel import I8, columnar, records
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,6 +93,7 @@ POSITION = np.dtype(
 )
 
 
+@columnar
 class ConcentratedState(NamedTuple):
     """All concentrated liquidity pools with their ticks and positions."""
 

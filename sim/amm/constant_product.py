@@ -18,7 +18,7 @@ import numpy as np
 from pydantic import Field
 
 from sim.errors import InputError, RefusedError
-from sim.kernel import F8, I8, handler, kernel, view_of
+from sim.kernel import F8, I8, columnar, handler, kernel, view_of
 from sim.ledger import Ledger, burn, can_pay, mint, slot, transfer
 from sim.orders import order_at, quote_at
 from sim.registry import Claim, Config, Mechanism, VenueSite, Verb
@@ -39,6 +39,7 @@ NOT_ALLOWED = int(Status.NOT_ALLOWED)
 INSUFFICIENT_LIQUIDITY = int(Status.INSUFFICIENT_LIQUIDITY)
 
 
+@columnar
 class ConstantProductState(NamedTuple):
     """All constant product pools; row = pool."""
 

@@ -40,7 +40,7 @@ from sim.bridges.transfers import (
     put,
     release_place,
 )
-from sim.kernel import F8, I8, F8x2, I8x2, handler, kernel, records, view_of
+from sim.kernel import F8, I8, F8x2, I8x2, columnar, handler, kernel, records, view_of
 from sim.ledger import Ledger, balance_of, transfer
 from sim.orders import order_at, quote_at
 from sim.registry import Claim, Config, Mechanism, VenueSite, Verb
@@ -64,6 +64,7 @@ DELIVER = "liquidity_network.deliver"
 _WEEKS_PER_YEAR = 52.0
 
 
+@columnar
 class LiquidityNetworkState(NamedTuple):
     """All liquidity networks; row = network, column = side: 0 home chain, 1 other chain."""
 

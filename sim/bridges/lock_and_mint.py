@@ -45,7 +45,7 @@ from sim.bridges.transfers import (
     put,
 )
 from sim.errors import InputError
-from sim.kernel import F8, I8, F8x2, I8x2, handler, kernel, records, view_of
+from sim.kernel import F8, I8, F8x2, I8x2, columnar, handler, kernel, records, view_of
 from sim.ledger import Ledger, balance_of, burn, mint, transfer
 from sim.orders import order_at, quote_at
 from sim.prices import Prices, update_prices
@@ -71,6 +71,7 @@ MINTED, RELEASED = 0, 1  # columns of `forged`
 _FULLY_BACKED = 1.0 - 1e-12
 
 
+@columnar
 class LockAndMintState(NamedTuple):
     """All lock-and-mint bridges; row = bridge, column 0 = home to other, 1 = back."""
 

@@ -21,7 +21,7 @@ from sim.chain import clock_at
 from sim.engine import GENESIS, OUTSIDE
 from sim.errors import InputError, InvariantError
 from sim.feeds import Feeds, read_feed
-from sim.kernel import F8, I8, handler, kernel, view_of
+from sim.kernel import F8, I8, columnar, handler, kernel, view_of
 from sim.ledger import Ledger, balance_of, slot, transfer
 from sim.lending.account import health_factor
 from sim.lending.book import enter_book
@@ -63,6 +63,7 @@ _HALF = 32
 _MASK = (1 << _HALF) - 1
 
 
+@columnar
 class LendingDesk(NamedTuple):
     """What the markets need beside their own tables."""
 

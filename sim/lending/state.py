@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import numpy as np
 
-from sim.kernel import F8x2, I8x2, Shape, records
+from sim.kernel import F8x2, I8x2, Shape, columnar, records
 from sim.lending.config import LossBearer, MarketConfig, ReserveConfig
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ POSITION = np.dtype(
 )
 
 
+@columnar
 class LendingState(NamedTuple):
     """All lending markets with their reserves and positions.
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from sim.kernel import F8, I8, kernel
+from sim.kernel import F8, I8, columnar, kernel
 from sim.units import MINUTE, TICKS_PER_SECOND
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _BASIS_POINT = 1e-4
 
 
+@columnar
 class ImpactState(NamedTuple):
     """Impact on the reference price; row = asset."""
 
@@ -38,6 +39,7 @@ class ImpactState(NamedTuple):
     updated: I8  # tick, (n_assets,), of the last trade or decay
 
 
+@columnar
 class VenueTerms(NamedTuple):
     """What a taker pays beside impact; row = asset."""
 

@@ -22,6 +22,7 @@ from sim.kernel import (
     bind,
     blank,
     cache_folder,
+    columnar,
     handler,
     invoke,
     is_compiled,
@@ -40,6 +41,7 @@ POINT = np.dtype([("x", "f8"), ("n", "i4"), ("m", "i4")], align=True)
 point_at = record_of(POINT)
 
 
+@columnar
 class Grid(NamedTuple):
     """A state of every shape."""
 
@@ -50,6 +52,7 @@ class Grid(NamedTuple):
     points: records(POINT)
 
 
+@columnar
 class Line(NamedTuple):
     """A second state."""
 
@@ -115,7 +118,7 @@ def test_a_handler_called_from_python_does_the_same():
 
 def test_a_view_names_the_states_it_expects():
     assert unpack.states == (Grid, Line)
-    assert [shape.ndim for shape in shapes_of(Grid)] == [1, 1, 2, 2, 1]
+    assert [shape.ndim for shape in shapes_of(Grid).values()] == [1, 1, 2, 2, 1]
 
 
 def test_the_address_of_a_row_is_where_the_row_is():
