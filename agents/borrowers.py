@@ -25,7 +25,8 @@ from sim.feeds import Feeds
 from sim.kernel import F8, I8, columnar, handler, kernel, view_of
 from sim.ledger import Ledger, balance_of
 from sim.lending.account import account_values, debt_of
-from sim.lending.protocol import enter, open_positions, reserve_of, value_book
+from sim.lending.building import enter, open_positions, reserve_of
+from sim.lending.reading import value_book
 from sim.lending.state import LendingState
 from sim.mempool import Outbox, post
 from sim.orders import FILL, REPAY, ROUTINE, SUPPLY, cause

@@ -12,7 +12,7 @@ from agents.liquidation_size import EXITS, POOL, best_in_pools, seized_per_debt
 from sim.draws import uniforms
 from sim.kernel import F8, I8, F8x2, I8x2, columnar, kernel
 from sim.lending.liquidation import UNDERLYING, quote_liquidate
-from sim.lending.protocol import pair_of
+from sim.lending.verbs import pair_of
 from sim.mempool import join, post
 from sim.orders import CHAINED, FLASH, FLASH_LOAN, FLASH_REPAY, LIQUIDATE, SWAP
 from sim.status import Status

@@ -11,7 +11,7 @@ from sim.draws import uniform_column
 from sim.errors import InputError
 from sim.exchange import exchange_of
 from sim.feeds import POOL_TWAP, Feeds
-from sim.lending.protocol import reserve_of
+from sim.lending.building import reserve_of
 from sim.lending.state import LendingState
 from sim.orders import FLASH_LOAN, FLASH_REPAY, LIQUIDATE
 

@@ -54,8 +54,8 @@ from sim.draws import uniform_column
 from sim.exchange import exchange_of
 from sim.kernel import handler, view_of
 from sim.ledger import Ledger, balance_of
-from sim.lending.protocol import LendingDesk
 from sim.lending.state import LendingState
+from sim.lending.verbs import LendingDesk
 from sim.mempool import Outbox
 from sim.orders import FILL, cause
 from sim.prices import Prices

@@ -20,7 +20,7 @@ from sim.draws import uniform_column, uniforms
 from sim.kernel import F8, I8, columnar, handler, kernel, view_of
 from sim.ledger import Ledger, balance_of
 from sim.lending.account import account_values, claim_of
-from sim.lending.protocol import enter, open_positions, reserve_of
+from sim.lending.building import enter, open_positions, reserve_of
 from sim.lending.reserve import supply_index_at, utilization
 from sim.lending.state import LendingState
 from sim.mempool import Outbox, post

@@ -1,4 +1,4 @@
-"""The compiler's one home: `kernel`, `handler`, `columnar`, `view_of`, `record_of`, `bind`, `invoke`.
+"""The compiler's one home: kernels, handlers, states and how Python reaches them.
 
 Compiled code may not name what it calls, and it takes many times longer to compile when it passes
 tuples of arrays. So:
@@ -339,7 +339,7 @@ def bind(*states: Any) -> np.ndarray:
     """
     words: list[int] = []
     for bound in states:
-        for name, (dtype, ndim) in shapes_of(type(bound)).items():
+        for name, (dtype, ndim) in shapes_of(cast("Any", type(bound))).items():
             array = getattr(bound, name)
             if not (array.flags.c_contiguous and array.ndim == ndim and array.dtype == dtype):
                 raise TypeError(
@@ -350,7 +350,7 @@ def bind(*states: Any) -> np.ndarray:
     return np.array(words, np.int64)
 
 
-class StateType(types.Type):  # type: ignore[misc]  # Numba is untyped
+class StateType(types.Type):
     """A state in compiled code: the address of its binding, one word however many columns."""
 
     def __init__(self, state: type) -> None:
@@ -373,13 +373,13 @@ class StateType(types.Type):  # type: ignore[misc]  # Numba is untyped
 
 
 @register_model(StateType)
-class _StateModel(models.PrimitiveModel):  # type: ignore[misc]
+class _StateModel(models.PrimitiveModel):
     def __init__(self, manager: Any, kind: StateType) -> None:
         super().__init__(manager, kind, ir.IntType(64))
 
 
 @infer_getattr
-class _StateColumns(AttributeTemplate):  # type: ignore[misc]
+class _StateColumns(AttributeTemplate):
     key = StateType
 
     def generic_resolve(self, kind: StateType, name: str) -> Any:

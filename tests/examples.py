@@ -9,7 +9,8 @@ import numpy as np
 
 from experiments.kinds import mechanisms, populations
 from sim.exchange import ExchangeConfig
-from sim.lending.protocol import enter, open_positions, pair_of, reserve_of
+from sim.lending.building import enter, open_positions, reserve_of
+from sim.lending.verbs import pair_of
 from sim.orders import ADD, BORROW, FLASH_LOAN, FLASH_REPAY, LIQUIDATE, SWAP
 from sim.trial import ACTORS, small_plan
 from sim.world import PopulationPlan, VenuePlan

@@ -47,7 +47,8 @@ class UnpauseReserve(Config):
 
 
 def _reserve(world: World, config: Any) -> Any:
-    from sim.lending.protocol import KIND, reserve_of
+    from sim.lending.building import reserve_of
+    from sim.lending.settings import KIND
 
     number = world.venue(config.venue)
     if world.plan.venues[number].mechanism.kind != KIND:

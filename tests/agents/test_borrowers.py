@@ -11,7 +11,7 @@ from agents.borrowers import KIND, BorrowersConfig, debts_of, health_of
 from sim.errors import InputError
 from sim.feeds import Feeds
 from sim.ledger import burn
-from sim.lending.protocol import enter, open_positions, reserve_of
+from sim.lending.building import enter, open_positions, reserve_of
 from sim.lending.state import LendingState
 from sim.orders import FILL, ROUTINE, split_cause
 from sim.registry import Config, PopulationKind

@@ -15,7 +15,7 @@ from agents.liquidators import KIND, LiquidatorsConfig
 from sim.errors import InputError
 from sim.feeds import Feeds
 from sim.kernel import bind, kernel, view_of
-from sim.lending.protocol import enter, open_positions, reserve_of
+from sim.lending.building import enter, open_positions, reserve_of
 from sim.lending.state import LendingState
 from sim.orders import ACCRUAL, FILL, split_cause
 from sim.registry import Config, PopulationKind

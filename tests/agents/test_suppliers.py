@@ -16,7 +16,8 @@ from agents.suppliers import (
 )
 from experiments.kinds import mechanisms
 from sim.draws import uniform_column
-from sim.lending.protocol import LendingConfig, enter, open_positions, reserve_of
+from sim.lending.building import enter, open_positions, reserve_of
+from sim.lending.settings import LendingConfig
 from sim.lending.state import LendingState
 from sim.oracles.oracle import OracleConfig
 from sim.orders import FILL, split_cause

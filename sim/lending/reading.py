@@ -1,0 +1,295 @@
+"""What a lending market is worth, to whom, and whether its books balance."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from sim.errors import InvariantError
+from sim.feeds import Feeds
+from sim.kernel import kernel
+from sim.lending.reserve import (
+    borrow_index_at,
+    borrow_rate,
+    supply_index_at,
+    supply_rate,
+    utilization,
+)
+from sim.lending.settings import KIND
+from sim.registry import Claim
+from sim.units import TICKS_PER_SECOND
+
+if TYPE_CHECKING:
+    from sim.lending.state import LendingState
+    from sim.lending.verbs import LendingDesk
+    from sim.world import World
+
+_HALF = 32
+_MASK = (1 << _HALF) - 1
+
+
+class Book(NamedTuple):
+    """Values of every position at given prices."""
+
+    collateral: np.ndarray  # float64, (n_positions,), USD
+    threshold: np.ndarray  # float64, (n_positions,), USD, weighted by liquidation thresholds
+    debt: np.ndarray  # float64, (n_positions,), USD
+
+
+@kernel(inline=False)
+def _grow_indices(state, now, supply_index, borrow_index):  # type: ignore[no-untyped-def]
+    for k in range(state.reserves.shape[0]):
+        supply_index[k] = supply_index_at(state.reserves[k], now)
+        borrow_index[k] = borrow_index_at(state.reserves[k], now)
+
+
+def grown_indices(state: LendingState, now: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the supply and borrow index of every reserve as of a tick; writes nothing."""
+    supply_index, borrow_index = np.zeros((2, len(state.reserves)))
+    _grow_indices(state, now, supply_index, borrow_index)
+    return supply_index, borrow_index
+
+
+def value_book(state: LendingState, price: np.ndarray, now: int) -> Book:
+    """Return what every position has and owes at the given prices of the reserves.
+
+    Parameters
+    ----------
+    price : float64, (n_reserves,), USD
+    """
+    supply_index, borrow_index = grown_indices(state, now)
+    counts = (state.reserves["flag_bits"] & 16) != 0
+    weight = state.reserves["liquidation_threshold"] * counts
+    value = state.collateral_scaled * (supply_index * price)[state.collateral_reserve]
+    value = np.where(state.collateral_reserve >= 0, value, 0.0)
+    debt = state.debt_scaled * (borrow_index * price)[state.debt_reserve]
+    debt = np.where(state.debt_reserve >= 0, debt, 0.0)
+    return Book(
+        collateral=(value * counts[state.collateral_reserve]).sum(axis=1),
+        threshold=(value * weight[state.collateral_reserve]).sum(axis=1),
+        debt=debt.sum(axis=1),
+    )
+
+
+def shortfall_shares(book: Book) -> np.ndarray:
+    """Return the share of each position's debt that its collateral does not cover.
+
+    Float64, (n,).
+    """
+    short = np.maximum(book.debt - book.collateral, 0.0)
+    return np.asarray(np.divide(short, book.debt, out=np.zeros(len(short)), where=book.debt > 0.0))
+
+
+@kernel(inline=False)
+def _read_rates(state, rates):  # type: ignore[no-untyped-def]
+    """Write utilization, borrow and supply rate of every reserve: (n_reserves, 3)."""
+    for k in range(state.reserves.shape[0]):
+        asset = state.reserves[k]
+        rates[k, 0], rates[k, 1], rates[k, 2] = (
+            utilization(asset),
+            borrow_rate(asset),
+            supply_rate(asset),
+        )
+
+
+class Entries(NamedTuple):
+    """The filled slots of all positions, one entry each."""
+
+    position: np.ndarray  # int64, (n,)
+    reserve: np.ndarray  # int64, (n,)
+    amount: np.ndarray  # float64, (n,), tokens
+
+
+def _entries(slots: np.ndarray, scaled: np.ndarray, index: np.ndarray) -> Entries:
+    position, slot_number = np.nonzero(slots >= 0)
+    reserve = slots[position, slot_number].astype(np.int64)
+    return Entries(position, reserve, scaled[position, slot_number] * index[reserve])
+
+
+def claims(world: World, own: tuple[LendingState, LendingDesk]) -> list[Claim]:
+    """Return claims and debts of every account, loans being non-recourse.
+
+    A debt is worth at most its collateral at fundamental prices: the shortfall is taken from the
+    claims on the debt's reserve pro rata, before anybody recognizes it.
+    """
+    state, desk = own
+    if not len(state.positions):
+        return []
+    n, now = len(state.reserves), world.now
+    supply_index, borrow_index = grown_indices(state, now)
+    tokens = state.reserves["token"]
+    book = value_book(state, world.prices.fundamental[tokens], now)
+    share = shortfall_shares(book)
+    held = _entries(state.collateral_reserve, state.collateral_scaled, supply_index)
+    owed = _entries(state.debt_reserve, state.debt_scaled, borrow_index)
+    lost = np.bincount(owed.reserve, owed.amount * share[owed.position], n)
+    total = np.bincount(held.reserve, held.amount, n)
+    kept = 1.0 - np.divide(lost, total, out=np.zeros(n), where=total > 0.0)
+    kept = np.maximum(kept, 0.0)
+    position = np.concatenate([held.position, owed.position])
+    reserve = np.concatenate([held.reserve, owed.reserve])
+    net = np.concatenate(
+        [held.amount * kept[held.reserve], -owed.amount * (1.0 - share[owed.position])]
+    )
+    found = _by_owner(state, position, reserve, net)
+    sums = np.bincount(reserve, net, n)
+    accounts = desk.account[state.reserves["market"]]
+    found += [
+        Claim(int(desk.group[0]), accounts[k : k + 1], int(tokens[k]), -sums[k : k + 1])
+        for k in range(n)
+    ]
+    return found
+
+
+def _by_owner(
+    state: LendingState, position: np.ndarray, reserve: np.ndarray, amount: np.ndarray
+) -> list[Claim]:
+    """Return the entries as claims, one for each population and reserve."""
+    n = len(state.reserves)
+    key = state.positions["population"][position].astype(np.int64) * n + reserve
+    order = np.argsort(key, kind="stable")
+    keys, first = np.unique(key[order], return_index=True)
+    owners = state.positions["owner"][position].astype(np.int64)
+    return [
+        Claim(
+            int(which // n),
+            owners[mine],
+            int(state.reserves["token"][which % n]),
+            amount[mine],
+        )
+        for which, mine in zip(keys, np.split(order, first[1:]), strict=True)
+    ]
+
+
+def sample(world: World, own: tuple[LendingState, LendingDesk]) -> dict[str, list[dict[str, Any]]]:
+    """Return the rows of the `markets` record, and note which positions have become unsafe."""
+    state, desk = own
+    reference = world.prices.reference[state.reserves["token"]]
+    book = value_book(state, reference, world.now)
+    is_unsafe = (book.debt > 0.0) & (book.threshold < book.debt)
+    desk.unsafe_since[~is_unsafe] = -1
+    desk.unsafe_since[is_unsafe & (desk.unsafe_since < 0)] = world.now
+    part = shortfall_shares(book)
+    supply_index, borrow_index = grown_indices(state, world.now)
+    owed = _entries(state.debt_reserve, state.debt_scaled, borrow_index)
+    latent = np.bincount(owed.reserve, owed.amount * part[owed.position], len(state.reserves))
+    names = venue_numbers(world)
+    rates = np.zeros((len(state.reserves), 3))
+    _read_rates(state, rates)
+    rows = []
+    for k, asset in enumerate(state.reserves):
+        supplied = float(asset.scaled_supply + asset.scaled_treasury) * float(supply_index[k])
+        rows.append(
+            {
+                "venue": int(names[asset.market]),
+                "token": world.token_names[asset.token],
+                "supplied": supplied,
+                "borrowed": float(asset.scaled_debt * borrow_index[k]),
+                "cash": float(asset.cash),
+                "utilization": float(rates[k, 0]),
+                "borrow_rate": float(rates[k, 1]),
+                "supply_rate": float(rates[k, 2]),
+                "oracle_price": float(asset.price),
+                "bad_debt": float(asset.written_off * reference[k]),
+                "latent_bad_debt": float(latent[k] * reference[k]),
+            }
+        )
+    return {"markets": rows}
+
+
+def venue_numbers(world: World) -> np.ndarray:
+    """Return the venue of each lending market: int64, (n_markets,)."""
+    return np.array([s.number for s in world.venue_sites if s.config.kind == KIND], np.int64)
+
+
+def sample_positions(
+    world: World, own: tuple[LendingState, LendingDesk]
+) -> dict[str, dict[str, Any]]:
+    """Return the columns of the `positions` record: every position with a debt."""
+    state, _ = own
+    at_oracle = value_book(state, state.reserves["price"], world.now)
+    reference = world.prices.reference[state.reserves["token"]]
+    at_reference = value_book(state, reference, world.now)
+    rows = np.flatnonzero(at_oracle.debt > 0.0)
+    debt = at_oracle.debt[rows]
+    positions = state.positions[rows]
+    return {
+        "positions": {
+            "time": np.full(len(rows), world.time),
+            "venue": [world.venue_names[v] for v in venue_numbers(world)[positions["market"]]],
+            "position": rows,
+            "population": [world.group_names[g] for g in positions["population"]],
+            "account": positions["owner"],
+            "collateral": at_oracle.collateral[rows],
+            "debt": debt,
+            "health_factor": at_oracle.threshold[rows] / debt,
+            "shortfall": np.maximum(at_reference.debt[rows] - at_reference.collateral[rows], 0.0),
+        }
+    }
+
+
+def check(world: World, own: tuple[LendingState, LendingDesk]) -> None:
+    """Check that the cash of every reserve lies on the ledger, and that the books balance.
+
+    Raises
+    ------
+    InvariantError
+        They do not; names market, token and amounts.
+    """
+    state, desk = own
+    n = len(state.reserves)
+    unit = np.ones(n)
+    held = _entries(state.collateral_reserve, state.collateral_scaled, unit)
+    owed = _entries(state.debt_reserve, state.debt_scaled, unit)
+    scaled_claims = np.bincount(held.reserve, held.amount, n)
+    scaled_debts = np.bincount(owed.reserve, owed.amount, n)
+    for k in range(n):
+        asset = state.reserves[k]
+        name = world.token_names[int(asset["token"])]
+        balance = world.balance(
+            int(desk.group[0]), int(desk.account[asset["market"]]), int(asset["token"])
+        )
+        moved = float(world.ledger.turnover[int(asset["token"])])
+        allowed = 1e-9 * (1.0 + moved)
+        if abs(balance - float(asset["cash"])) > allowed:
+            raise InvariantError(
+                f"lending reserve {k} ({name}) counts {asset['cash']:.12g} in cash; its account "
+                f"holds {balance:.12g}"
+            )
+        for what, total, parts in (
+            ("claims", float(asset["scaled_supply"]), float(scaled_claims[k])),
+            ("debts", float(asset["scaled_debt"]), float(scaled_debts[k])),
+        ):
+            if abs(total - parts) > 1e-9 * (1.0 + abs(total)):
+                raise InvariantError(
+                    f"lending reserve {k} ({name}): {what} of positions add up to {parts:.12g}, "
+                    f"not to {total:.12g}"
+                )
+
+
+def liquidation_details(world: World, fills: np.ndarray) -> dict[str, Any]:
+    """Return what the `liquidations` record adds to the fills of liquidations."""
+    state, desk = world.states[KIND]
+    positions = state.positions[fills["a"]]
+    since = desk.unsafe_since[fills["a"]]
+    delay = np.where(since >= 0, (fills["time"] - since) / TICKS_PER_SECOND, 0.0)
+    return {
+        "borrower_population": positions["population"],
+        "borrower_account": positions["owner"],
+        "delay": np.maximum(delay, 0.0),
+    }
+
+
+def liquidation_times(world: World, fills: np.ndarray, slack: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return when each liquidated account was last safe, and when its price was observed.
+
+    Safety is noted at samples, so the first is exact to one sample interval, `slack` ticks.
+    """
+    state, desk = world.states[KIND]
+    feeds = world.shared[Feeds]
+    unsafe = desk.unsafe_since[fills["a"]]
+    since = np.where(unsafe >= 0, unsafe, fills["time"]) - slack
+    collateral = state.reserves["price_feed"][fills["b"] & _MASK]
+    observed = np.minimum(feeds.since[collateral], fills["time"])
+    return np.maximum(since, 0), np.maximum(observed, np.maximum(since, 0))
