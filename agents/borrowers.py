@@ -172,8 +172,7 @@ def defend(people, lending, box, ledger, venues, feeds, row, clock):  # type: ig
         means_of(box, ledger, clock.chain, group, row, people.number[8]),
         debt_of(lending, position, debt_reserve, clock.now),
     )
-    feed = lending.reserves[reserve].price_feed
-    last = venues.last_fill[feeds.venue[feed]]
+    last = feeds.fill[lending.reserves[reserve].price_feed]
     parent = _FILL + last if last > 0 else _ROUTINE
     posted = False
     if repay * price > 0.01 * missing:

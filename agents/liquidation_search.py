@@ -45,27 +45,27 @@ class CandidateList(NamedTuple):
     spare: records(CANDIDATE)  # type: ignore[valid-type]  # (capacity,), the next list
     noticed: I8  # int64, (n_accounts,), tick at which a position was first found unsafe, -1: never
     seen: F8  # float64, (n_reserves,), USD, prices at the last scan
-    teller: I8  # int64, (n_reserves,), venue whose fills move the price: an oracle, or a pool
+    feed: I8  # int64, (n_reserves,), feed of its price
     parent: I8  # int64, (n_reserves,), cause id: what moves the health of accounts with it
     number: I8  # int64, (4,): candidates, row of the market, tick of the last scan, list is full
 
 
-def make_candidates(market: int, teller: np.ndarray, n_accounts: int) -> CandidateList:
+def make_candidates(market: int, feed: np.ndarray, n_accounts: int) -> CandidateList:
     """Return an empty list for a market, which will be scanned at the first look.
 
     Parameters
     ----------
     market : row of the market table
-    teller : int64, (n_reserves,), venue whose fills move the price of each of its assets
+    feed : int64, (n_reserves,), feed that prices each of its assets
     n_accounts : most positions that all markets have at the start
     """
-    n_reserves = len(teller)
+    n_reserves = len(feed)
     return CandidateList(
         found=np.zeros(_CAPACITY, CANDIDATE),
         spare=np.zeros(_CAPACITY, CANDIDATE),
         noticed=np.full(n_accounts, -1, np.int64),
         seen=np.zeros(n_reserves),
-        teller=teller,
+        feed=feed,
         parent=np.zeros(n_reserves, np.int64),
         number=np.array([0, market, -_RESCAN, 0], np.int64),
     )
@@ -155,18 +155,18 @@ def scan(watch, lending, now):  # type: ignore[no-untyped-def]
 
 
 @kernel(inline=False)
-def look(watch, lending, last_fill, now):  # type: ignore[no-untyped-def]
+def look(watch, lending, fill, now):  # type: ignore[no-untyped-def]
     """Scan the book if a price has moved, an hour has passed, or the list was full.
 
-    What makes an account unsafe is the last report of its collateral (the last fill of the pool,
-    for an average), or interest where no price has moved since the scan before.
+    `fill` is, for each feed, the fill behind the value in force. That of its collateral is what
+    makes an account unsafe, or interest where no price has moved since the scan before.
     """
     first = lending.markets[watch.number[MARKET]].first_reserve
     n_moved = 0
     for k in range(watch.seen.shape[0]):
         n_moved += lending.reserves[first + k].price != watch.seen[k]
     for k in range(watch.seen.shape[0]):
-        last = last_fill[watch.teller[k]]
+        last = fill[watch.feed[k]]
         watch.parent[k] = _FILL + last if n_moved > 0 and last > 0 else _ACCRUAL
         watch.seen[k] = lending.reserves[first + k].price
     if n_moved > 0 or watch.number[IS_FULL] != 0 or now >= watch.number[SCANNED] + _RESCAN:

@@ -10,7 +10,6 @@ from agents.liquidation_size import POOL, REFERENCE
 from sim.draws import uniform_column
 from sim.errors import InputError
 from sim.exchange import exchange_of
-from sim.feeds import POOL_TWAP, Feeds
 from sim.lending.building import reserve_of
 from sim.lending.state import LendingState
 from sim.orders import FLASH_LOAN, FLASH_REPAY, LIQUIDATE
@@ -210,15 +209,10 @@ def lender_reserves(world: World, site: PopulationSite, lender: int) -> np.ndarr
     return made
 
 
-def tellers(world: World, market: int) -> np.ndarray:
-    """Return the venue whose fills move the price of each reserve of a market: int64.
-
-    An oracle that takes reports, or the pool of an average.
-    """
-    lending, feeds = world.shared[LendingState], world.shared[Feeds]
-    rows = lending.reserves["price_feed"][lending.reserves["market"] == market]
-    is_average = feeds.kind[rows] == POOL_TWAP
-    return np.asarray(np.where(is_average, feeds.pool[rows], feeds.venue[rows]))
+def feeds_of(world: World, market: int) -> np.ndarray:
+    """Return the feed of each reserve of a market: int64, (n_reserves,)."""
+    reserves = world.shared[LendingState].reserves
+    return np.array(reserves["price_feed"][reserves["market"] == market], np.int64)
 
 
 def most_accounts(world: World) -> int:

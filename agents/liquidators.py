@@ -39,19 +39,20 @@ from agents.liquidator_means import (
     check_exits,
     endowment_of,
     exits_of,
+    feeds_of,
     gas_of,
     inventory_tokens,
     lender_reserves,
     most_accounts,
     pools_of,
     split_rows,
-    tellers,
     tokens,
 )
 from agents.population import ColumnarAgent
 from sim.chain import clock_at
 from sim.draws import uniform_column
 from sim.exchange import exchange_of
+from sim.feeds import Feeds
 from sim.kernel import handler, view_of
 from sim.ledger import Ledger, balance_of
 from sim.lending.state import LendingState
@@ -194,16 +195,17 @@ unpack = view_of(
     Ledger,
     Prices,
     Venues,
+    Feeds,
 )
 
 
 @handler
 def react(binding, message):  # type: ignore[no-untyped-def]
     """Look for unsafe accounts, then let every liquidator sell, and pursue those it likes best."""
-    hunters, watch, funds, board, lending, box, ledger, prices, venues = unpack(binding)
+    hunters, watch, funds, board, lending, box, ledger, prices, venues, feeds = unpack(binding)
     clock = clock_at(message)
     now, chain, number = clock.now, box.chains[clock.chain], hunters.number[0]
-    look(watch, lending, venues.last_fill, now)
+    look(watch, lending, feeds.fill, now)
     market, lender = watch.number[WATCHED], number[LENDER]
     first, n = lending.markets[market].first_reserve, hunters.exit.shape[0]
     is_open = venues.is_halted[number[MARKET]] == 0 and watch.number[N_FOUND] > 0
@@ -298,7 +300,7 @@ def make(
     funds = make_funds(site.group, held, endowment_of(world, site, is_flash), exchange, terms)
     row = int(world.venues.row[market])
     board = make_board(lender_reserves(world, site, lender))
-    return state, make_candidates(row, tellers(world, row), most_accounts(world)), funds, board
+    return state, make_candidates(row, feeds_of(world, row), most_accounts(world)), funds, board
 
 
 def fund(world: World, site: PopulationSite, state: Any) -> None:

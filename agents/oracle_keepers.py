@@ -1,4 +1,4 @@
-"""Oracle keepers: accounts that post the reference price when deviation or heartbeat says so.
+"""Oracle keepers: accounts that post the price they see when deviation or heartbeat says so.
 
 A report is an order: it bids, waits in the mempool and pays gas, so that a congested chain sees old
 prices. A keeper waits for its report to land or expire before it posts the next one.
@@ -14,7 +14,7 @@ from pydantic import Field
 from agents.population import ColumnarAgent
 from sim.chain import clock_at
 from sim.errors import InputError
-from sim.feeds import REPORTED, Feeds
+from sim.feeds import REPORTED, Feeds, price_to_report
 from sim.kernel import F8, I8, columnar, handler, kernel, view_of
 from sim.mempool import Outbox, post
 from sim.orders import PRICE, REPORT, cause
@@ -95,7 +95,7 @@ def react(binding, message):  # type: ignore[no-untyped-def]
             and feeds.posted_at[feed] < keepers.waiting[k] - (keepers.number[1])
         ):
             continue
-        price = prices.reference[feeds.token[feed]]
+        price = price_to_report(feeds, venues, prices, feed)
         if feeds.is_frozen[feed] != 0 or not is_due(feeds, feed, price, clock.now):
             continue
         order = draft(box, venues, feeds.venue[feed], REPORT, keepers.number[0], k % n, clock.now)

@@ -23,7 +23,7 @@ from agents import (
     suppliers,
 )
 from sim import exchange, shocks
-from sim.amm import concentrated_venue, constant_product
+from sim.amm import concentrated_venue, constant_product, quoted_depth
 from sim.bridges import liquidity_network, lock_and_mint
 from sim.errors import InputError
 from sim.lending import protocol as lending
@@ -35,6 +35,7 @@ _MECHANISMS: list[Mechanism] = [
     oracle.MECHANISM,
     constant_product.MECHANISM,
     concentrated_venue.MECHANISM,
+    quoted_depth.MECHANISM,
     lending.MECHANISM,
     lock_and_mint.MECHANISM,
     liquidity_network.MECHANISM,

@@ -1,7 +1,7 @@
 """References between the parts of a scenario: every name that a part uses must exist.
 
 A field's name says what it refers to, in configurations of any depth and kind, plug-ins included:
-`pool` and `venues` name pools, `market` a lending market, `feed` an oracle, `bridge` a bridge,
+`pool` and `venues` name pools, `market` a lending market, `feed` an oracle, `bridge` a bridge, `staking` a staking protocol,
 `chain` a chain, `token` a token of it. What only a built world can tell is refused there, and
 `placed` finds the line that it speaks of.
 """
@@ -39,6 +39,7 @@ _POOL = _Role("pool", lambda venue: mechanisms()[venue.kind].quote is not None)
 _MARKET = _Role("lending market", lambda venue: venue.kind == "lending")
 _BRIDGE = _Role("bridge", lambda venue: hasattr(venue, "other_chain"))
 _FEED = _Role("oracle", lambda venue: venue.kind == "oracle", is_local=False)
+_STAKING = _Role("staking protocol", lambda venue: venue.kind == "liquid_staking", is_local=False)
 _VENUES = {
     "venue": _ANY,
     "venues": _POOL,
@@ -50,6 +51,8 @@ _VENUES = {
     "bridge": _BRIDGE,
     "bridges": _BRIDGE,
     "feed": _FEED,
+    "feeds": _FEED,
+    "staking": _STAKING,
 }
 _TOKENS = {  # field: field that names the token's chain
     "token": "chain",

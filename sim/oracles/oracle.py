@@ -2,7 +2,11 @@
 
 A report waits in the mempool, pays gas, and may become active only after a contract delay (as in a
 delayed-feed module). It is refused when it is older than the last one or when the feed is frozen.
-Feeds that average a pool or are fixed take no reports.
+Feeds that average a pool, are fixed or are computed from other feeds take no reports.
+
+A computed feed is what deployed adapters are: an exchange rate times a feed (blind to a market
+discount, its growth capped if wished), a product of feeds, or the lowest of several. It pays no gas
+and has no delay of its own; its age is that of its oldest part.
 """
 
 from __future__ import annotations
@@ -11,26 +15,35 @@ import math
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sim.chain import clock_at
 from sim.errors import InputError
 from sim.feeds import (
+    EXCHANGE_RATE,
     FIXED,
+    LIVE,
+    LOWEST,
+    N_INPUTS,
     N_QUEUED,
+    N_STEPS,
     POOL_TWAP,
+    PRODUCT,
     REPORTED,
     Feeds,
+    age_of,
+    compute,
     activate,
     make_feeds,
     observe_pool,
+    rate_of,
     read_feed,
 )
 from sim.kernel import handler, kernel, view_of
 from sim.orders import order_at
 from sim.registry import Config, Mechanism, ShockKind, VenueSite, Verb
 from sim.status import Status
-from sim.units import TICKS_PER_SECOND, ticks
+from sim.units import TICKS_PER_SECOND, YEAR, ticks
 from sim.venues import Venues
 
 if TYPE_CHECKING:
@@ -71,16 +84,25 @@ class ReportedSource(Config):
         description="Token, as chain/symbol, whose reference price is reported: an exchange "
         "rate feed that is blind to what backs the token.",
     )
+    pool: str | None = Field(
+        None,
+        description="Pool whose marginal price keepers report instead: a market feed of a token "
+        "that the reference market does not trade.",
+    )
     reporters: int = Field(
         1, ge=1, le=100, description="Transactions' worth of gas that one report takes."
     )
 
 
 class PoolAverageSource(Config):
-    """Time-weighted average price of a pool; its other token counts at its reference price."""
+    """Time-weighted average price of a pool."""
 
     kind: Literal["pool_twap"]
     pool: str = Field(description="Pool that holds the token.")
+    feed: str | None = Field(
+        None,
+        description="Oracle that values the pool's other token; its reference price when left out.",
+    )
     window_seconds: float = Field(
         1_800.0, gt=0.0, description="Length of the average.", json_schema_extra={"unit": "s"}
     )
@@ -93,6 +115,75 @@ class FixedSource(Config):
     price_usd: float = Field(gt=0.0, description="The price.", json_schema_extra={"unit": "USD"})
 
 
+class ReferenceSource(Config):
+    """The reference price itself, without delay or gas."""
+
+    kind: Literal["reference"]
+
+
+class GrowthCap(Config):
+    """A bound on an exchange rate: linear growth from a snapshot."""
+
+    yearly: float = Field(
+        ge=0.0, description="Most growth in a year.", json_schema_extra={"unit": "fraction/year"}
+    )
+    snapshot_rate: float | None = Field(
+        None,
+        gt=0.0,
+        description="Rate of the snapshot; that of the start when left out.",
+        json_schema_extra={"unit": "underlying per token"},
+    )
+    snapshot_age_seconds: float = Field(
+        0.0,
+        ge=0.0,
+        description="Age of the snapshot at the start.",
+        json_schema_extra={"unit": "s"},
+    )
+
+
+class ExchangeRateSource(Config):
+    """An exchange rate times the feed of the underlying: blind to what the market pays."""
+
+    kind: Literal["exchange_rate"]
+    feed: str = Field(description="Oracle of the underlying token.")
+    staking: str | None = Field(
+        None, description="Staking protocol whose reported exchange rate counts; or give a rate."
+    )
+    rate: float | None = Field(
+        None,
+        gt=0.0,
+        description="Exchange rate that stands still, in place of a staking protocol's.",
+        json_schema_extra={"unit": "underlying per token"},
+    )
+    growth_cap: GrowthCap | None = Field(
+        None, description="Bound on the rate, as a snapshot-based adapter has; none when left out."
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> ExchangeRateSource:
+        if (self.staking is None) == (self.rate is None):
+            raise ValueError("give either staking or rate, where the exchange rate comes from")
+        return self
+
+
+class ProductSource(Config):
+    """A product of feeds, such as token/ETH times ETH/USD."""
+
+    kind: Literal["product"]
+    feeds: list[str] = Field(
+        min_length=2, max_length=N_INPUTS, description="Oracles that are multiplied."
+    )
+
+
+class LowestSource(Config):
+    """The lowest of several feeds, such as an exchange rate feed and a market feed."""
+
+    kind: Literal["lower_of"]
+    feeds: list[str] = Field(
+        min_length=2, max_length=N_INPUTS, description="Oracles of which the lowest counts."
+    )
+
+
 class OracleConfig(Config):
     """The price feed of one token, in USD."""
 
@@ -100,7 +191,14 @@ class OracleConfig(Config):
     chain: str = Field(description="Chain on which the contract lives.")
     token: str = Field(description="Token that is priced.")
     source: Annotated[
-        ReportedSource | PoolAverageSource | FixedSource, Field(discriminator="kind")
+        ReportedSource
+        | PoolAverageSource
+        | FixedSource
+        | ReferenceSource
+        | ExchangeRateSource
+        | ProductSource
+        | LowestSource,
+        Field(discriminator="kind"),
     ] = Field(ReportedSource(), description="Where the price comes from.")
 
 
@@ -128,6 +226,7 @@ def _report(binding, message):  # type: ignore[no-untyped-def]
     feeds.queued[feed, n] = order.amount
     feeds.queued_at[feed, n] = order.time + feeds.delay[feed]
     feeds.queued_since[feed, n] = order.a
+    feeds.queued_fill[feed, n] = order.fill_id
     feeds.n_queued[feed] = n + 1
     feeds.posted[feed] = order.amount
     feeds.posted_at[feed] = order.a
@@ -146,32 +245,124 @@ def _observe(binding, message):  # type: ignore[no-untyped-def]
     return OK
 
 
+_KINDS = {
+    "reported": REPORTED,
+    "pool_twap": POOL_TWAP,
+    "fixed": FIXED,
+    "reference": LIVE,
+    "exchange_rate": EXCHANGE_RATE,
+    "product": PRODUCT,
+    "lower_of": LOWEST,
+}
+
+
 def make(world: World, sites: Sequence[VenueSite]) -> Feeds:
-    """Return the feeds of a world; reported ones start at the reference price of time 0."""
+    """Return the feeds of a world; reported ones start at the price of time 0.
+
+    Raises
+    ------
+    InputError
+        A feed is computed from itself, from too many others, or from what is no oracle or rate.
+    """
     feeds = make_feeds(len(sites))
     feeds.posted_at[:] = -1
-    feeds.pool[:] = -1
+    for column in (feeds.pool, feeds.other_feed, feeds.inputs, feeds.steps, feeds.rate_venue):
+        column[:] = -1
+    feeds.growth[:] = math.inf
     for site in sites:
         row, source = site.row, site.config.source
         feeds.token[row], feeds.venue[row] = site.tokens[0], site.number
-        price = float(world.prices.reference[site.tokens[0]])
+        feeds.kind[row] = _KINDS[source.kind]
         if source.kind == "reported":
-            feeds.kind[row] = REPORTED
-            feeds.deviation[row] = source.deviation
-            feeds.heartbeat[row] = ticks(source.heartbeat_seconds)
-            feeds.delay[row] = ticks(source.delay_seconds)
-            feeds.reporters[row] = source.reporters
-            if source.priced_as is not None:
-                feeds.token[row] = world.token(*source.priced_as.partition("/")[::2])
-                price = float(world.prices.reference[feeds.token[row]])
+            _set_reports(world, feeds, row, source)
         elif source.kind == "fixed":
-            feeds.kind[row], price = FIXED, source.price_usd
-        else:
-            feeds.kind[row] = POOL_TWAP
+            feeds.value[row] = source.price_usd
+        elif source.kind == "pool_twap":
             feeds.window[row] = ticks(source.window_seconds)
             _point_at_pool(world, feeds, row, source.pool)
-        feeds.value[row] = feeds.posted[row] = price
+            if source.feed is not None:
+                feeds.other_feed[row] = _input_of(world, row, sites, source.feed)
+        elif source.kind == "exchange_rate":
+            _set_rate(world, feeds, row, source)
+        _list_inputs(world, feeds, row, sites)
+    for row, site in enumerate(sites):
+        _list_steps(feeds, row, site.name)
+    for row in range(len(sites)):
+        for step in feeds.steps[row][feeds.steps[row] >= 0]:
+            _set_first_value(world, feeds, int(step))
     return feeds
+
+
+def _set_reports(world: World, feeds: Feeds, row: int, source: ReportedSource) -> None:
+    feeds.deviation[row] = source.deviation
+    feeds.heartbeat[row] = ticks(source.heartbeat_seconds)
+    feeds.delay[row] = ticks(source.delay_seconds)
+    feeds.reporters[row] = source.reporters
+    if source.pool is not None:
+        _point_at_pool(world, feeds, row, source.pool)
+    if source.priced_as is not None:
+        feeds.token[row] = world.token(*source.priced_as.partition("/")[::2])
+
+
+def _set_rate(world: World, feeds: Feeds, row: int, source: ExchangeRateSource) -> None:
+    if source.rate is not None:
+        feeds.rate[row] = source.rate
+    else:
+        venue = world.venue(str(source.staking))
+        if world.venues.token0[venue] >= 0 or not world.venues.price[venue] > 0.0:
+            raise InputError(
+                f"{world.venue_names[int(feeds.venue[row])]}: '{source.staking}' has no exchange "
+                "rate; name a staking protocol"
+            )
+        feeds.rate_venue[row] = venue
+    cap = source.growth_cap
+    if cap is not None:
+        first = float(rate_of.py_func(feeds, world.venues, row, 0))
+        feeds.snapshot[row] = first if cap.snapshot_rate is None else cap.snapshot_rate
+        feeds.snapshot_at[row] = -ticks(cap.snapshot_age_seconds)
+        feeds.growth[row] = feeds.snapshot[row] * cap.yearly / ticks(YEAR)
+
+
+def _input_of(world: World, row: int, sites: Sequence[VenueSite], name: str) -> int:
+    found = [site.row for site in sites if site.name == name]
+    if not found:
+        raise InputError(f"{sites[row].name}: '{name}' is no oracle; name one")
+    return found[0]
+
+
+def _list_inputs(world: World, feeds: Feeds, row: int, sites: Sequence[VenueSite]) -> None:
+    source = sites[row].config.source
+    names = getattr(source, "feeds", None) or [getattr(source, "feed", None)]
+    parts = [_input_of(world, row, sites, name) for name in names if name is not None]
+    feeds.inputs[row, : len(parts)] = parts
+
+
+def _list_steps(feeds: Feeds, row: int, name: str) -> None:
+    """List the feeds that a feed needs, in an order in which each comes after its own inputs."""
+    steps: list[int] = []
+
+    def add(feed: int, path: tuple[int, ...]) -> None:
+        if feed in path:
+            raise InputError(f"{name}: is computed from itself; name other feeds")
+        for part in feeds.inputs[feed][feeds.inputs[feed] >= 0]:
+            add(int(part), (*path, feed))
+        if feed not in steps:
+            steps.append(feed)
+
+    add(row, ())
+    if len(steps) > N_STEPS:
+        raise InputError(f"{name}: needs {len(steps)} feeds; at most {N_STEPS} can be joined")
+    feeds.steps[row, : len(steps)] = steps
+
+
+def _set_first_value(world: World, feeds: Feeds, feed: int) -> None:
+    """Give a feed its value of time 0; pools count at their reference price, as none has traded."""
+    kind = int(feeds.kind[feed])
+    if kind in (REPORTED, POOL_TWAP, LIVE):
+        feeds.value[feed] = world.prices.reference[feeds.token[feed]]
+    elif kind != FIXED:
+        compute.py_func(feeds, world.venues, feed, 0)
+    feeds.posted[feed] = feeds.value[feed]
 
 
 def _point_at_pool(world: World, feeds: Feeds, row: int, name: str) -> None:
@@ -207,7 +398,7 @@ def sample(world: World, feeds: Feeds) -> dict[str, list[dict[str, Any]]]:
                 "feed": world.venue_names[int(feeds.venue[feed])],
                 "reported": float(value),
                 "reference": float(world.prices.reference[feeds.token[feed]]),
-                "age": float((world.now - feeds.since[feed]) / TICKS_PER_SECOND),
+                "age": float(age_of(feeds, feed, world.now) / TICKS_PER_SECOND),
             }
         )
     return {"oracles": rows}
@@ -228,7 +419,10 @@ class ThawOracle(Config):
 
 
 class SetOracle(Config):
-    """Attack a feed: make it read a false price until its next report."""
+    """Attack a feed: make it read a false price until its next report.
+
+    A feed that takes no reports reads it until it is thawed.
+    """
 
     kind: Literal["set_oracle"]
     venue: str = Field(description="Oracle to attack.")
@@ -256,7 +450,10 @@ def _thaw(world: World, config: Any) -> None:
 def _set(world: World, config: Any) -> None:
     feeds, row = _feed_of(world, config.venue)
     feeds.value[row] = feeds.posted[row] = config.price_usd
-    feeds.n_queued[row] = 0
+    feeds.n_queued[row] = feeds.fill[row] = 0
+    feeds.since[row] = world.now
+    if feeds.kind[row] != REPORTED:
+        feeds.is_frozen[row] = 1
 
 
 MECHANISM = Mechanism(

@@ -203,7 +203,7 @@ def test_a_candidate_keeps_the_tick_at_which_it_was_first_unsafe():
 
     def look_at(price: float, now: int) -> list[tuple[int, int]]:
         lending.reserves["price"][0] = price
-        book = _looking(bind(watch, lending, world.venues).ctypes.data, now)
+        book = _looking(bind(watch, lending, world.shared[Feeds]).ctypes.data, now)
         rows = watch.found[: watch.number[0]]
         assert book == len(rows)
         return [(int(row["position"]), int(row["since"])) for row in rows]
@@ -215,13 +215,13 @@ def test_a_candidate_keeps_the_tick_at_which_it_was_first_unsafe():
     assert look_at(1_860.0, 5) == [(0, 3), (1, 2)]  # also when it was safe in between
 
 
-_watching = view_of(CandidateList, LendingState, Venues)
+_watching = view_of(CandidateList, LendingState, Feeds)
 
 
 @kernel(inline=False)
 def _looking(binding, now):
-    watch, lending, venues = _watching(binding)
-    look(watch, lending, venues.last_fill, now)
+    watch, lending, feeds = _watching(binding)
+    look(watch, lending, feeds.fill, now)
     return watch.number[0]
 
 
