@@ -29,9 +29,11 @@ from sim.errors import InputError
 from sim.lending import protocol as lending
 from sim.oracles import oracle
 from sim.registry import Mechanism, PopulationKind, ShockKind
+from sim.staking import venue as staking
 
 _MECHANISMS: list[Mechanism] = [
     exchange.MECHANISM,
+    staking.MECHANISM,
     oracle.MECHANISM,
     constant_product.MECHANISM,
     concentrated_venue.MECHANISM,

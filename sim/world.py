@@ -193,7 +193,7 @@ class World:
         self._allocate()
         self._make_venues()
         self._make_populations()
-        for mechanism in self._mechanisms:
+        for mechanism in reversed(self._mechanisms):  # the first ones cover what the others hold
             mechanism.open(self, self.states[mechanism.kind])
         self._reactions = self._list_reactions()
         self.rebind()
@@ -273,6 +273,11 @@ class World:
     def group(self, name: str) -> int:
         """Return the number of an account group: a population or a kind of mechanism."""
         return _find(name, self.group_names, "population or mechanism")
+
+    def event_number(self, name: str) -> int:
+        """Return the number that an event kind of a mechanism has in the engine's tables."""
+        kinds = [kind for mechanism in self._mechanisms for kind, _ in mechanism.events]
+        return kinds.index(name)
 
     # --- allocation ------------------------------------------------------------------------------
 

@@ -128,6 +128,27 @@ def bridge_arguments(world, request, rng):
     return replace(request, chain=int(state.chains[row, request.a]))
 
 
+def staking_arguments(world, request, rng):
+    """Stakes of ether, unstakes of what the sender holds, claims of requests there are."""
+    state = world.states["liquid_staking"]
+    row = int(world.venues.row[request.venue])
+    if request.verb == 1:
+        held = world.balance(world.group(ACTORS), request.row, int(state.token[row]))
+        return replace(request, amount=held * float(rng.uniform(0.05, 0.5)))
+    if request.verb == 2:
+        mine = np.flatnonzero(
+            (state.requests["stage"] == 2)
+            & (state.requests["pool"] == row)
+            & (state.requests["row"] == request.row)
+        )
+        return replace(request, a=int(mine[0]) if len(mine) else request.a)
+    return replace(request, amount=request.amount * 0.2)
+
+
+STAKED = {"token": "ETH", "exchange_rate": 1.1, "minimum_delay_seconds": 60.0}
+CURVE = {"kind": "points", "points": [[10.0, 5.0], [100.0, 40.0], [400.0, 250.0]]}
+DEPTH = {"tokens": ["ETH", "USD"], "inventory_usd": 1e6, "refill_half_life_seconds": 60.0}
+
 MECHANISMS: dict[str, dict[str, Any]] = {
     "reference_market": {"configs": (ExchangeConfig(),), "arguments": trade_arguments},
     "oracle": {
@@ -146,6 +167,28 @@ MECHANISMS: dict[str, dict[str, Any]] = {
             config_of("concentrated_liquidity", **POOL, tick_spacing=60),
         ),
         "arguments": range_arguments,
+    },
+    "quoted_depth": {
+        "configs": (
+            config_of("quoted_depth", **DEPTH, curve=CURVE, fee=0.001),
+            config_of(
+                "quoted_depth", **DEPTH, anchor="own", permanent_bps=0.1,
+                curve={
+                    "kind": "power_law", "amount": 50.0, "impact_bps": 30.0, "exponent": 0.75,
+                    "depth": 400.0, "measured": "marginal",
+                },
+            ),
+        ),
+    },
+    "liquid_staking": {
+        "configs": (
+            config_of("liquid_staking", **STAKED, issued="sETH", report_interval_seconds=0.0),
+            config_of(
+                "liquid_staking", **STAKED, issued="pETH", exit_capacity_per_day=20_000.0,
+                report_interval_seconds=300.0, queue_shares_losses=False,
+            ),
+        ),
+        "arguments": staking_arguments,
     },
     "lending": {
         "configs": (config_of("lending", reserves=RESERVES),) * 2,

@@ -84,7 +84,7 @@ class QuotedDepthState(NamedTuple):
 class PointsCurve(Config):
     """Impact at given amounts, linear in between."""
 
-    kind: Literal["points"] = "points"
+    kind: Literal["points"]
     points: list[Annotated[list[float], Field(min_length=2, max_length=2)]] = Field(
         min_length=1,
         max_length=64,

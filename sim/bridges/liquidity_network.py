@@ -31,7 +31,6 @@ from sim.bridges.transfers import (
     check_equal,
     dequeue,
     enqueue,
-    event_number,
     has_place,
     make_places,
     make_table,
@@ -359,7 +358,7 @@ def make(world: World, sites: Sequence[VenueSite]) -> LiquidityNetworkState:
         cap=np.array([math.inf if c.cap is None else c.cap for c in configs]),
         delay=np.stack([delay, delay], axis=1),
         settle=np.array([ticks(c.settle_seconds) for c in configs], np.int64),
-        **make_table(event_number(world, DELIVER), n),
+        **make_table(world.event_number(DELIVER), n),
         **make_places(world, sites),
     )
 

@@ -36,7 +36,6 @@ from sim.bridges.transfers import (
     depeg_of,
     dequeue,
     enqueue,
-    event_number,
     has_place,
     make_places,
     make_table,
@@ -364,7 +363,7 @@ def make(world: World, sites: Sequence[VenueSite]) -> LockAndMintState:
         ),
         delay=np.array(delays, np.int64).reshape(-1, 2),
         forged=np.zeros((n, 2)),
-        **make_table(event_number(world, DELIVER), n),
+        **make_table(world.event_number(DELIVER), n),
         **make_places(world, sites),
     )
 

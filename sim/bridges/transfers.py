@@ -143,12 +143,6 @@ def draft_send(box, venues, state, row, side, amount, group, account, now):  # t
     return order
 
 
-def event_number(world: World, name: str) -> int:
-    """Return the number that the world gives an event kind when it binds its tables."""
-    mechanisms = dict.fromkeys(venue.mechanism for venue in world.plan.venues)
-    return [kind for mechanism in mechanisms for kind, _ in mechanism.events].index(name)
-
-
 def make_table(event: int, n: int) -> dict[str, Any]:
     """Return the columns of an empty table of transfers, for `n` bridges.
 
