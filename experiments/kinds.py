@@ -20,6 +20,7 @@ from agents import (
     oracle_keepers,
     payments,
     relayers,
+    staking_arbitrageurs,
     suppliers,
 )
 from sim import exchange, shocks
@@ -57,6 +58,7 @@ _POPULATIONS: list[PopulationKind] = [
     borrowers.KIND,
     liquidators.KIND,
     exploiter.KIND,
+    staking_arbitrageurs.KIND,
     accounts.KIND,
 ]
 _SHOCKS: list[ShockKind] = [*shocks.KINDS]

@@ -222,6 +222,12 @@ MECHANISMS: dict[str, dict[str, Any]] = {
 # --- populations ---------------------------------------------------------------------------------
 
 
+STAKED_DEPTH = config_of(
+    "quoted_depth", tokens=["sETH", "ETH"], curve=CURVE, anchor="own", mid=1.09,
+    refill_half_life_seconds=120.0, inventory_usd=1e6,
+)  # fmt: skip
+
+
 def market_place(*people: tuple[str, Any]) -> Any:
     """Return a plan with venues of every kind, a moving price of ETH, and some people."""
     other_pool = config_of("constant_product", chain=OTHER, tokens=["bUSD", "USD"], value_usd=1e6)
@@ -238,6 +244,8 @@ def market_place(*people: tuple[str, Any]) -> Any:
         venue("eth-usd-5", config_of("concentrated_liquidity", **POOL, fee=0.0005, half_width=0.5)),
         venue("busd-usd", other_pool),
         venue("market", config_of("lending", reserves=RESERVES)),
+        venue("staking", MECHANISMS["liquid_staking"]["configs"][0]),
+        venue("seth-eth", STAKED_DEPTH),
         venue("exchange", ExchangeConfig()),
     )
     return small_plan(
@@ -284,6 +292,7 @@ POPULATIONS: dict[str, dict[str, Any]] = {
         "median_usd": 500.0,
     },
     "relayers": {**BRIDGED, "inventory_usd": 1e5},
+    "staking_arbitrageurs": {"staking": "staking", "pool": "seth-eth", "inventory_usd": 2e4},
     "suppliers": {
         "market": "market", "asset": "USD", "supplied_usd": 1e5, "utilization_trigger": 0.5,
         "calm_utilization": 0.4, "fast_share": 1.0, "medium_share": 0.0, "slow_share": 0.0,

@@ -31,6 +31,7 @@ CAPACITY = 16_384  # requests that wait or are not claimed, all pools together
 ROOM = 16  # places that must be free, so that every leg of one order finds its own
 N_FREE, EVENT_NUMBER, N_MOVES = range(3)  # entries of `counter`
 FREE, WAITING, FINAL = range(3)  # stages of a request
+STAKE, UNSTAKE, CLAIM = range(3)  # verbs
 TICKS_A_YEAR, TICKS_A_DAY = ticks(YEAR), ticks(DAY)
 
 REQUEST = np.dtype(
