@@ -8,7 +8,8 @@ linear, and it may jump up at one, so that each segment has its own two ends:
 C(q) / q is the average impact of a trade of q, which is what an aggregator's quote shows. A curve
 can be measured either way: from marginal impacts the segments join them; from average ones each
 segment gets the mean marginal impact that takes C from one point to the next, tilted as far as its
-neighbors allow without the impact ever falling. Points of both kinds are met exactly.
+neighbors allow without the impact ever falling. Points of both kinds are met exactly, and the
+impact of nothing is 0.
 """
 
 from __future__ import annotations
@@ -78,11 +79,11 @@ def curve_of(amounts: Sequence[float], impacts: Sequence[float], *, is_average: 
         reach 1.
     """
     q = np.concatenate([[0.0], np.asarray(amounts, float)])
-    given = np.asarray(impacts, float)
-    if len(given) > N_SEGMENTS or not (np.diff(q) > 0.0).all():
-        raise InputError(f"points must be at most {N_SEGMENTS}, each amount above the one before")
+    given, most = np.asarray(impacts, float), N_SEGMENTS - is_average
+    if len(given) > most or not (np.diff(q) > 0.0).all():
+        raise InputError(f"points must be at most {most}, each amount above the one before")
     if is_average:
-        low, high = _ends_of(np.diff(q[1:] * given, prepend=0.0) / np.diff(q))
+        q, low, high = _through(q, given)
     else:
         low, high = np.concatenate([[0.0], given[:-1]]), given
     rising = np.stack([low, high], axis=1).ravel()
@@ -94,18 +95,33 @@ def curve_of(amounts: Sequence[float], impacts: Sequence[float], *, is_average: 
         )
     made = np.zeros((4, N_SEGMENTS))
     made[0] = math.inf
-    n, length = len(given), np.diff(q)
+    n, length = len(low), np.diff(q)
     made[0, :n], made[1, :n], made[2, :n] = q[:-1], low, (high - low) / length
     made[3, :n] = np.concatenate([[0.0], np.cumsum((low + high) / 2.0 * length)[:-1]])
     return made
 
 
-def _ends_of(mean: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the ends of segments with given means, as steep as rising ends allow."""
+def _through(q: np.ndarray, average: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return (ends, impact at the start, at the end) of segments that meet average impacts.
+
+    Each is as steep as its neighbors allow. The first rises from 0, and has a flat part where it
+    would rise beyond the middle between its mean and the next.
+    """
+    mean = np.diff(q[1:] * average, prepend=0.0) / np.diff(q)
     between = np.concatenate([[0.0], (mean[:-1] + mean[1:]) / 2.0])
     above = np.append(between[1:], 2.0 * mean[-1] - between[-1])
     tilt = np.minimum(mean - between, above - mean)
-    return mean - tilt, mean + tilt
+    low, high = mean - tilt, mean + tilt
+    low[0], high[0] = 0.0, 2.0 * mean[0]
+    if len(mean) == 1 or high[0] <= above[0] or above[0] <= mean[0]:
+        return q, low, high
+    top = above[0]
+    rise = 2.0 * q[1] * (top - mean[0]) / top
+    return (
+        np.insert(q, 1, rise),
+        np.concatenate([[0.0, top], low[1:]]),
+        np.concatenate([[top, top], high[1:]]),
+    )
 
 
 def power_law(

@@ -87,7 +87,7 @@ class PointsCurve(Config):
     kind: Literal["points"]
     points: list[Annotated[list[float], Field(min_length=2, max_length=2)]] = Field(
         min_length=1,
-        max_length=64,
+        max_length=63,
         description="Pairs of an amount of token 0 and the impact of trading it at once.",
         json_schema_extra={"unit": "token 0, bp"},
     )
