@@ -23,7 +23,15 @@ from sim.mempool import Outbox, join, post
 from sim.orders import CHAINED, FILL, PRICE, ROUTINE, cause
 from sim.prices import Prices
 from sim.registry import Config, PopulationKind, PopulationSite
-from sim.staking.state import CLAIM, STAKE, TICKS_A_YEAR, UNSTAKE, StakingState, exit_tick, next_final
+from sim.staking.state import (
+    CLAIM,
+    STAKE,
+    TICKS_A_YEAR,
+    UNSTAKE,
+    StakingState,
+    exit_tick,
+    next_final,
+)
 from sim.status import Status
 from sim.venues import Venues, draft, draft_swap, quote, spendable
 
@@ -248,8 +256,12 @@ def make(world: World, site: PopulationSite) -> StakingArbitrageState:
             f"{site.name}: '{config.pool}' must be a pool of {names}, on chain '{config.chain}'"
         )
     return StakingArbitrageState(
-        *(np.full(site.rows, -1, np.int64) for _ in range(4)),
-        *(np.zeros(site.rows, np.int64) for _ in range(2)),
+        **{
+            name: np.full(site.rows, -1, np.int64)
+            for name in ("asked", "seen", "claiming", "claimed")
+        },
+        n_orders=np.zeros(site.rows, np.int64),
+        n_claims=np.zeros(site.rows, np.int64),
         terms=np.array(
             [
                 config.required_bps * 1e-4,

@@ -1,9 +1,9 @@
 """References between the parts of a scenario: every name that a part uses must exist.
 
 A field's name says what it refers to, in configurations of any depth and kind, plug-ins included:
-`pool` and `venues` name pools, `market` a lending market, `feed` an oracle, `bridge` a bridge, `staking` a staking protocol,
-`chain` a chain, `token` a token of it. What only a built world can tell is refused there, and
-`placed` finds the line that it speaks of.
+`pool` and `venues` name pools, `market` a lending market, `feed` an oracle, `bridge` a bridge,
+`staking` a staking protocol, `chain` a chain, `token` a token of it. What only a built world can
+tell is refused there, and `placed` finds the line that it speaks of.
 """
 
 from __future__ import annotations

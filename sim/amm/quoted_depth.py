@@ -5,13 +5,13 @@ and C the cost of the curve (`sim.amm.depth_curve`, C' = m), the marginal price 
 
     p = anchor (1 - sign(u) m(|u|) - k N)
 
-and selling q gives anchor (q - C(|u + q|) + C(|u|) - k (N q + q^2 / 2)). Buying inverts that. What a
-trade uses refills exponentially, u halving in each half-life, so that the price returns to the
+and selling q gives anchor (q - C(|u + q|) + C(|u|) - k (N q + q^2 / 2)). Buying inverts that. What
+a trade uses refills exponentially, u halving in each half-life, so that the price returns to the
 anchor: the reference price of the pair, or a mid of the venue's own that only the linear permanent
-impact k moves. Parts of a trade at one time cost what the whole costs. From rest no round trip gains
-while the anchor stands: trades add C(|u|) to what is lost and refilling never gives it back (Alfonsi
-and Schied 2010), and linear permanent impact adds k N^2 / 2, which is 0 at the end. The inventory of
-each side is finite and belongs to outside makers; refilling depth does not refill it.
+impact k moves. Parts of a trade at one time cost what the whole costs. From rest no round trip
+gains while the anchor stands: trades add C(|u|) to what is lost and refilling never gives it back
+(Alfonsi and Schied 2010), and linear permanent impact adds k N^2 / 2, which is 0 at the end. The
+inventory of each side is finite and belongs to outside makers; refilling depth does not refill it.
 
 Differences from real markets: one curve for both directions, no provider's decision behind it.
 """
@@ -120,7 +120,8 @@ class PowerLawCurve(Config):
         json_schema_extra={"unit": "token 0"},
     )
     measured: Literal["average", "marginal"] = Field(
-        "average", description="Whether the impact is that of the whole amount, or of its last unit."
+        "average",
+        description="Whether the impact is that of the whole amount, or of its last unit.",
     )
 
 
@@ -376,9 +377,7 @@ def make_curve(config: PointsCurve | PowerLawCurve) -> tuple[np.ndarray, float]:
         impacts = [bps * 1e-4 for _, bps in config.points]
         return curve_of(amounts, impacts, is_average=is_average), amounts[-1]
     impact = config.impact_bps * 1e-4
-    made = power_law(
-        config.amount, impact, config.exponent, config.depth, is_average=is_average
-    )
+    made = power_law(config.amount, impact, config.exponent, config.depth, is_average=is_average)
     return made, config.depth
 
 

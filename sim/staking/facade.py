@@ -22,7 +22,6 @@ from sim.staking.state import (
     slash,
     worth_of,
 )
-from sim.status import Status
 from sim.units import DAY, seconds, ticks
 
 if TYPE_CHECKING:
@@ -220,5 +219,3 @@ class LiquidStaking:
     def reward_rate(self) -> float:
         """Rewards a year before the fee, fraction."""
         return float(self._state.reward_rate[0])
-
-

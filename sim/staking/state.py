@@ -147,7 +147,7 @@ def slash(pools, ledger, row, share):  # type: ignore[no-untyped-def]
 def exit_tick(pools, row, amount, now):  # type: ignore[no-untyped-def]
     """Return the tick at which a request of an amount made now would be final."""
     served = max(pools.exit_free[row], float(now)) + amount / pools.capacity[row]
-    return max(int(math.ceil(min(served, 9e18))), now + pools.delay[row])
+    return max(math.ceil(min(served, 9e18)), now + pools.delay[row])
 
 
 @kernel

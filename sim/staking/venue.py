@@ -14,7 +14,7 @@ queue is not served from new stake.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from pydantic import Field
@@ -244,9 +244,7 @@ def _unstake(binding, message):  # type: ignore[no-untyped-def]
     at = enter(pools, row, order.group, order.row, order.amount, amount, order.time)
     pools.counter[N_MOVES] += 1
     due, kind = pools.requests[at].due, pools.counter[EVENT_NUMBER]
-    schedule(
-        agenda, due, DELIVERY_RANK, venues.chain[order.venue], kind, at, row, 0.0, 0.0
-    )
+    schedule(agenda, due, DELIVERY_RANK, venues.chain[order.venue], kind, at, row, 0.0, 0.0)
     show_rate(pools, ledger, prices, venues, row, order.time)
     order.token_in, order.token_out = token, pools.underlying[row]
     order.amount_in, order.amount_out = order.amount, amount

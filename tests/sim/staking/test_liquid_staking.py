@@ -305,3 +305,19 @@ def test_a_price_inside_the_costs_is_left():
 def test_the_first_trade_is_caused_by_the_price():
     _, fills = arbitrage_at(1.05, hours=0.02)
     assert split_cause(fills["parent"])[0][0] == 1
+
+
+def test_events_have_the_numbers_of_the_engine_in_any_order_of_venues():
+    """Pools that are made first come before those that a scenario lists first."""
+    from sim.trial import small_plan
+    from sim.world import World
+    from tests.examples import MECHANISMS, venue
+
+    kinds = ("liquidity_network", "lock_and_mint", "liquid_staking")
+    venues = tuple(venue(kind, MECHANISMS[kind]["configs"][0]) for kind in kinds)
+    world = World(small_plan(venues))
+    assert len(world.event_kinds) == 3
+    assert {name: world.event_number(name) for name in world.event_kinds} == world.event_kinds
+    for kind in kinds:
+        number = int(world.states[kind].counter[1])
+        assert number == world.event_kinds[next(n for n in world.event_kinds if n.startswith(kind))]
