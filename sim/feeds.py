@@ -208,7 +208,9 @@ def refresh(feeds, venues, prices, feed, now):  # type: ignore[no-untyped-def]
     elif kind == POOL_TWAP:
         mean = pool_average(feeds, venues, feed, now)
         feeds.value[feed] = usd_of(feeds, prices, feed, mean)
-        feeds.since[feed] = now
+        other = feeds.other_feed[feed]
+        is_old = other >= 0 and feeds.kind[other] != FIXED
+        feeds.since[feed] = feeds.since[other] if is_old else now
         feeds.fill[feed] = venues.last_fill[feeds.pool[feed]]
     elif kind == LIVE:
         feeds.value[feed] = prices.reference[feeds.token[feed]]

@@ -279,7 +279,10 @@ KEEPERS = ("keepers", people_of("oracle_keepers"))
 
 POPULATIONS: dict[str, dict[str, Any]] = {
     "accounts": {"holds": {"ETH": 1.0}},
-    "noise_traders": {"swaps_per_day": 2_000.0, "median_usd": 500.0},
+    # not the staking token's: its backing per token rounds with the supply, which rows add to
+    "noise_traders": {
+        "swaps_per_day": 2_000.0, "median_usd": 500.0, "venues": ["eth-usd", "eth-usd-5"],
+    },
     "arbitrageurs": {"inventory_usd": 1e5, "tip_share": 0.1},
     "cycle_arbitrage": {"start_tokens": ["USD"], "inventory_usd": 1e5, "max_length": 2},
     "oracle_keepers": {},
