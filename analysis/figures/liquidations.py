@@ -99,8 +99,8 @@ def _plot_bars(
     order = [chain for chain in colors if chain in set(shown["chain"])]
     sns.histplot(
         shown, x="hour", weights="debt", hue="chain", hue_order=order, multiple="stack",
-        bins=list(edges), palette=[colors[chain] for chain in order], alpha=1.0, lw=0.3,
-        edgecolor="white", legend=False, ax=axes,
+        bins=list(edges), palette=[colors[chain] for chain in order], alpha=1.0, lw=0.0,
+        element="step", legend=False, ax=axes,
     )  # fmt: skip
     axes.set_xlabel("")  # the panel below has it
 
