@@ -144,9 +144,18 @@ def test_pools_of_one_reference_price_share_a_panel(panels):
     assert drawn[2] == ["reference", "dai-usdc"]
 
 
+def area_of(corners):
+    """Return the area of a polygon by the shoelace formula."""
+    x, y = corners.T
+    return 0.5 * abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1)))
+
+
 def test_bars_of_liquidations_add_up_to_the_debt_repaid(run, panels):
-    heights = [bar.get_height() for bar in panels[1][0].patches if bar.get_width() < 1.0]
-    assert sum(heights) == pytest.approx(run["liquidations"]["debt_usd"].sum())
+    areas = [band.get_paths()[0].vertices for band in panels[1][0].collections]
+    edges = np.unique(np.concatenate([corners[:, 0] for corners in areas]))
+    area = sum(area_of(corners) for corners in areas)
+    width = np.diff(edges).min()
+    assert area / width == pytest.approx(run["liquidations"]["debt_usd"].sum())
 
 
 def test_bad_debt_of_each_chain_is_drawn(panels):
