@@ -101,7 +101,8 @@ def save(figure: Figure, path: Path) -> None:
     if (layout := figure.get_layout_engine()) is not None:
         layout.execute(figure)
         figure.set_layout_engine("none")
-    canvas.print_png(path, pil_kwargs={"compress_level": _COMPRESSION})
+    options = {"compress_level": _COMPRESSION}
+    canvas.print_png(path, pil_kwargs=options)  # type: ignore[no-untyped-call] # theirs has none
 
 
 def time_axes(panels: Any, setting: Setting, start: float, end: float) -> None:

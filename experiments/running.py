@@ -134,7 +134,9 @@ def _summarize(tables: dict[str, Any], manifest: dict[str, Any]) -> dict[str, An
 def _read_tables(records: Path) -> dict[str, Any]:
     import pyarrow.parquet as pq
 
-    return {file.stem: pq.ParquetFile(file).read().to_pandas() for file in sorted(records.iterdir())}
+    return {
+        file.stem: pq.ParquetFile(file).read().to_pandas() for file in sorted(records.iterdir())
+    }
 
 
 def make_manifest(

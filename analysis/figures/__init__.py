@@ -83,8 +83,9 @@ def _block_space(tables: Mapping[str, pd.DataFrame], setting: Setting) -> Any:
 
 
 def _network(tables: Mapping[str, pd.DataFrame], setting: Setting) -> Any:
-    names = ("pools", "fills", "bridges", "markets")
-    graph = token_graph(*(frame_of(tables, name) for name in names), setting.tokens)
+    pools, fills = frame_of(tables, "pools"), frame_of(tables, "fills")
+    bridges, markets = frame_of(tables, "bridges"), frame_of(tables, "markets")
+    graph = token_graph(pools, fills, bridges, markets, setting.tokens)
     return plot_network(graph) if graph.number_of_edges() else None
 
 

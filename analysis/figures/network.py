@@ -226,9 +226,7 @@ def _along(
     return point
 
 
-def _label_edge(
-    axes: Axes, course: list[NDArray[np.float64]], words: str, taken: list[Box]
-) -> Box:
+def _label_edge(axes: Axes, course: list[NDArray[np.float64]], words: str, taken: list[Box]) -> Box:
     """Write upon an edge, where possible clear of what is taken; return the room it takes."""
     width = _LETTER * max(map(len, words.splitlines()))
     boxes = [Box(point[0], point[1], width, _LINES) for point in course]

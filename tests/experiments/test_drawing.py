@@ -80,9 +80,10 @@ def test_what_a_killed_process_leaves_is_drawn_here(folder, when):
 
 def test_a_fault_of_the_process_is_told_as_if_drawn_here(folder):
     (folder / "records" / "markets.parquet").write_bytes(b"no Parquet")
-    with Drawer() as drawer, pytest.raises(ValueError, match=r"markets\.parquet cannot be read"):
+    with Drawer() as drawer:
         drawer.begin(folder)
-        drawer.finish()
+        with pytest.raises(ValueError, match=r"markets\.parquet cannot be read"):
+            drawer.finish()
 
 
 def test_a_process_that_takes_too_long_is_ended(folder, monkeypatch):
@@ -95,9 +96,9 @@ def test_a_process_that_takes_too_long_is_ended(folder, monkeypatch):
 
 
 def test_an_interrupt_leaves_no_process(folder):
-    with pytest.raises(KeyboardInterrupt), Drawer() as drawer:
-        pid = drawer._process.pid
-        assert lives(pid)
+    drawer = Drawer()
+    pid = drawer._process.pid
+    with pytest.raises(KeyboardInterrupt), drawer:
         raise KeyboardInterrupt
     assert not lives(pid)
 
