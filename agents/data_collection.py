@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import mesa
 import numpy as np
 import pandas as pd
 
 from agents.population import Rows
 from sim.errors import InputError
+from sim.mesa_import import mesa
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,10 +14,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import mesa
 import numpy as np
 
 from sim.errors import InputError
+from sim.mesa_import import mesa
 from sim.model import AgentSet, Groups, Model, aggregate, refuse_step
 
 if TYPE_CHECKING:

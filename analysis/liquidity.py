@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from analysis.series import growth, since, value_at, wide
+from analysis.series import codes, growth, since, value_at, wide
 from sim.units import HOUR, MINUTE
 
 if TYPE_CHECKING:
@@ -140,11 +140,11 @@ def markout(
     series = {str(name): one for name, one in prices.groupby(prices["asset"].astype(str))}
     for side, sign in (("in", 1.0), ("out", -1.0)):
         price = np.full(len(swaps), np.nan)
-        tokens = swaps[f"token_{side}"].astype(str).to_numpy()
-        for token in np.unique(tokens):
+        tokens, column = codes(swaps[f"token_{side}"])
+        for k, token in enumerate(tokens):
             one = series.get(assets.get(token, ""))
             if one is not None:
-                here = tokens == token
+                here = column == k
                 price[here] = np.interp(
                     later[here], one["time"], one["reference"], left=np.nan, right=np.nan
                 )
@@ -259,10 +259,10 @@ def usd_of_gas(
     natives : asset whose price the native token of a chain has, by chain
     """
     usd = np.zeros(len(fills))
-    chains = fills["chain"].astype(str).to_numpy()
-    for chain, asset in natives.items():
-        here, one = chains == chain, prices[prices["asset"] == asset]
-        if here.any() and len(one):
+    chains, column = codes(fills["chain"])
+    for k, chain in enumerate(chains):
+        here, one = column == k, prices[prices["asset"] == natives.get(chain, "")]
+        if len(one):
             price = value_at(one["time"], one["reference"], fills["time"].to_numpy(float)[here])
             usd[here] = fills["gas_paid"].to_numpy(float)[here] * np.nan_to_num(price)
     return usd

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,10 +56,34 @@ class Run:
             self._frames[name] = _read_table(self.folder, declared_table(name).name)
         return self._frames[name]
 
+    @property
+    def frames(self) -> Mapping[str, pd.DataFrame]:
+        """The tables that the run has, each read when it is asked for."""
+        return _Frames(self)
+
     def tables(self) -> Iterator[str]:
         """Yield the names of the tables that the run has."""
         for file in sorted((self.folder / "records").glob("*.parquet")):
             yield file.stem
+
+
+class _Frames(Mapping[str, pd.DataFrame]):
+    """The tables of a run by name."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._names = list(run.tables())
+
+    def __getitem__(self, name: str) -> pd.DataFrame:
+        if name not in self._names:
+            raise KeyError(name)
+        return self._run.table(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 def load_run(folder: Path | str) -> Run:
@@ -101,7 +126,7 @@ def _read_table(folder: Path, name: str) -> pd.DataFrame:
         has = ", ".join(sorted(file.stem for file in path.parent.glob("*.parquet"))) or "none"
         raise RunFolderError(f"{folder} has no table '{name}'; it has: {has}")
     try:
-        frame: pd.DataFrame = pq.read_table(path).to_pandas()
+        frame: pd.DataFrame = pq.ParquetFile(path).read(use_threads=False).to_pandas()
     except (ValueError, OSError) as error:  # Arrow's errors derive from these two
         raise RunFolderError(f"{path} cannot be read ({error}); repeat the run") from error
     return frame

@@ -54,9 +54,32 @@ def wide(frame: pd.DataFrame, name: str, value: str) -> pd.DataFrame:
     name : text column whose values become the columns, in alphabetical order
     value : column of numbers
     """
-    kept = frame[["time", name, value]].assign(**{name: frame[name].astype(str)})
-    kept = kept.drop_duplicates(["time", name], keep="last")
-    return kept.pivot_table(index="time", columns=name, values=value, aggfunc="last", dropna=False)
+    names, columns = codes(frame[name])
+    rows, times = pd.factorize(frame["time"].to_numpy(float), sort=True)
+    found = np.full((len(times), len(names)), np.nan)
+    found[rows, columns] = frame[value].to_numpy(float)  # of equal places the last one stays
+    return pd.DataFrame(
+        found, index=pd.Index(times, name="time"), columns=pd.Index(names, name=name)
+    )
+
+
+def codes(texts: pd.Series[Any]) -> tuple[NDArray[np.object_], NDArray[np.int64]]:
+    """Return the distinct texts of a column in alphabetical order, and the place of each row's.
+
+    Parameters
+    ----------
+    texts : text column, a category or not
+
+    Returns
+    -------
+    names : str, (n,)
+    codes : int64, (n_rows,), into `names`
+    """
+    numbers, found = pd.factorize(texts)
+    order = np.argsort(np.asarray(found, str), kind="stable")
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    return np.asarray(found, str)[order].astype(object), place[numbers]
 
 
 def growth(frame: pd.DataFrame, name: str, value: str, start: float) -> pd.Series[float]:

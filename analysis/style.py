@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import matplotlib as mpl
 import numpy as np
 import seaborn as sns
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.style import library
 from matplotlib.ticker import FuncFormatter, MultipleLocator, NullFormatter
@@ -20,6 +21,7 @@ from sim.units import HOUR
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
@@ -33,6 +35,8 @@ INK = "#2b2b33"  # the reference, totals, labels
 FAINT = "#8a8d93"  # shocks, notes
 WIDTH, HEIGHT = 9.0, 4.8  # inches
 DPI = 120
+_NOTE = 0.08  # width of a short note beside a mark, as a share of the time axis
+_COMPRESSION = 2  # of 9: more takes twice the time for one percent of the size
 
 
 class Look(NamedTuple):
@@ -84,6 +88,23 @@ def make_figure(height: float = HEIGHT, width: float = WIDTH) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG. `savefig` draws twice where a layout is to be made; this draws once.
+
+    Parameters
+    ----------
+    figure : from `make_figure`; its layout is fixed from then on
+    path : of the picture
+    """
+    figure.set_dpi(DPI)
+    canvas = FigureCanvasAgg(figure)
+    if (layout := figure.get_layout_engine()) is not None:
+        layout.execute(figure)
+        figure.set_layout_engine("none")
+    options = {"compress_level": _COMPRESSION}
+    canvas.print_png(path, pil_kwargs=options)  # type: ignore[no-untyped-call] # theirs has none
+
+
 def time_axes(panels: Any, setting: Setting, start: float, end: float) -> None:
     """Label the time axis of panels in hours, shade the warm-up and mark the shocks.
 
@@ -105,13 +126,12 @@ def time_axes(panels: Any, setting: Setting, start: float, end: float) -> None:
             if start <= time <= end:
                 axes.axvline(time / HOUR, color=FAINT, lw=1.0, dashes=(4, 3), zorder=1)
     panels[-1].set_xlabel("time since the start (h)")
+    notes = _spaced(setting, first, last)
     if setting.warmup > start:
-        _note(panels[0], first, "warm-up", "left")
-    for hour, words in _spaced(setting, last - first):
-        if first <= hour <= last:
-            _note(
-                panels[0], hour, words, "left" if hour < first + 0.85 * (last - first) else "right"
-            )
+        is_free = not notes or notes[0][0] - first > _NOTE * (last - first)
+        _note(panels[0], first, "warm-up", "left" if is_free else "right")
+    for hour, words in notes:
+        _note(panels[0], hour, words, "left" if hour < first + 0.85 * (last - first) else "right")
 
 
 def _hour_step(hours: float) -> float:
@@ -119,16 +139,18 @@ def _hour_step(hours: float) -> float:
     return next((step for step in steps if hours / step <= 9.0), 2_160.0)
 
 
-def _spaced(setting: Setting, hours: float) -> list[tuple[float, str]]:
-    """Return the hours and words of shocks; words too near to those before are left out."""
-    marks: list[tuple[float, str]] = []
-    labelled = -np.inf
+def _spaced(setting: Setting, first: float, last: float) -> list[tuple[float, str]]:
+    """Return the hours and words of shocks; words too near to a note join it."""
+    marks: list[tuple[float, list[str]]] = []
     for time, words in setting.shocks:
         hour = time / HOUR
-        is_free = hour - labelled > 0.16 * hours
-        labelled = hour if is_free else labelled
-        marks.append((hour, words if is_free else ""))
-    return marks
+        if not first <= hour <= last:
+            continue
+        if marks and hour - marks[-1][0] < 2 * _NOTE * (last - first):
+            marks[-1][1].append(words)
+        else:
+            marks.append((hour, [words]))
+    return [(hour, ", ".join(dict.fromkeys(words))) for hour, words in marks]
 
 
 def _note(axes: Axes, hour: float, words: str, side: str) -> None:

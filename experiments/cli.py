@@ -127,21 +127,24 @@ def run(
     figures: Annotated[bool, typer.Option(help="Draw figures.")] = True,
 ) -> None:
     """Run one scenario; write records, summary and figures; print what happened."""
-    from experiments.console import prepare_engine, print_run, show_progress
-    from experiments.run_folder import check_place
-    from experiments.running import run as run_scenario
-    from experiments.scenario import load_scenario
+    from experiments.drawing import drawer_of
 
-    file = str(prices) if prices is not None else None
-    loaded = load_scenario(scenario, set_ or (), file, until, prices_start)
-    place = out if out is not None else Path("runs") / f"{loaded.name}-{seed}"
-    check_place(place, force)
-    prepare_engine([loaded])
-    with show_progress(loaded) as progress:
-        result = run_scenario(
-            loaded, seed, out=place, force=force, figures=figures, progress=progress
-        )
-    print_run(result)
+    with drawer_of(figures) as drawer:  # it loads its libraries while we load ours
+        from experiments.console import prepare_engine, print_run, show_progress
+        from experiments.run_folder import check_place
+        from experiments.running import run as run_scenario
+        from experiments.scenario import load_scenario
+
+        file = str(prices) if prices is not None else None
+        loaded = load_scenario(scenario, set_ or (), file, until, prices_start)
+        place = out if out is not None else Path("runs") / f"{loaded.name}-{seed}"
+        check_place(place, force)
+        prepare_engine([loaded])
+        with show_progress(loaded) as progress:
+            result = run_scenario(
+                loaded, seed, out=place, force=force, figures=drawer or False, progress=progress
+            )
+        print_run(result)
 
 
 @scenarios_app.command("list")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from experiments.composition import build
+from experiments.drawing import drawer_of
 from experiments.recording import Recorder
 from experiments.run_folder import whole_folder, write_json
 from sim.kernel import source_hash
@@ -20,6 +21,7 @@ from sim.model import Model
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from experiments.drawing import Drawer
     from experiments.scenario import Scenario
 
 _LIBRARIES = ("undertow", "mesa", "numpy", "numba", "networkx", "pandas", "pyarrow", "pydantic")
@@ -53,7 +55,7 @@ def run(
     *,
     out: Path | str | None = None,
     force: bool = False,
-    figures: bool = True,
+    figures: bool | Drawer = True,
     progress: Callable[[Model, Recorder], None] | None = None,
 ) -> RunResult:
     """Run a scenario to its end and return the results.
@@ -64,7 +66,7 @@ def run(
     seed : whole number from 0 to 2**63 - 1
     out : run folder to write; None keeps the records in memory
     force : replace a run folder that exists
-    figures : draw figures into the folder
+    figures : draw figures into the folder; or who draws them, already started
     progress : called every 10 ms or so of work
 
     Raises
@@ -81,21 +83,18 @@ def run(
         tables = {name: table.to_pandas() for name, table in recorder.tables().items()}
         summary = _summarize(tables, manifest)
         return RunResult(manifest, summary, tables, None, (), model)
-    with whole_folder(Path(out), force) as folder:
+    with drawer_of(figures) as drawer, whole_folder(Path(out), force) as folder:
         records = folder / "records"
         records.mkdir()
         recorder, model = _simulate(scenario, seed, records, progress)
         manifest = make_manifest(scenario, seed, recorder, time.perf_counter() - started)
+        write_json(folder / "manifest.json", manifest)
+        if drawer is not None:
+            drawer.begin(folder)
         tables = _read_tables(records)
         summary = _summarize(tables, manifest)
-        drawn: tuple[Path, ...] = ()
-        if figures:
-            from analysis.figures import draw_all
-
-            (folder / "figures").mkdir()
-            drawn = tuple(draw_all(tables, manifest, folder / "figures"))
         write_json(folder / "summary.json", summary)
-        write_json(folder / "manifest.json", manifest)
+        drawn = drawer.finish() if drawer is not None else []
     place = Path(out)
     figure_paths = tuple(place / "figures" / path.name for path in drawn)
     return RunResult(manifest, summary, tables, place, figure_paths, model)
@@ -135,7 +134,9 @@ def _summarize(tables: dict[str, Any], manifest: dict[str, Any]) -> dict[str, An
 def _read_tables(records: Path) -> dict[str, Any]:
     import pyarrow.parquet as pq
 
-    return {file.stem: pq.read_table(file).to_pandas() for file in sorted(records.iterdir())}
+    return {
+        file.stem: pq.ParquetFile(file).read().to_pandas() for file in sorted(records.iterdir())
+    }
 
 
 def make_manifest(

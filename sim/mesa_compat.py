@@ -9,11 +9,10 @@ import weakref
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import mesa
 import numpy as np
-from mesa.agent import AgentSet
 
 from sim.errors import InputError
+from sim.mesa_import import AgentSet, mesa
 from sim.units import ticks
 
 if TYPE_CHECKING:

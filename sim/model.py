@@ -13,12 +13,12 @@ import hashlib
 import math
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import mesa
 import numpy as np
 
 from sim.errors import InputError
 from sim.events import Event, EventGenerator, EventQueue, Priority, Schedule
 from sim.mesa_compat import AgentSet, AgentUnion, Groups, MesaModel, aggregate, refuse_step
+from sim.mesa_import import mesa
 from sim.units import seconds, ticks
 
 if TYPE_CHECKING:

@@ -48,23 +48,27 @@ def plot_block_space(
 
     Returns
     -------
-    two panels: base fee, orders waiting
+    base fee, and orders waiting where any had to wait
     """
     names = sorted(chains["chain"].astype(str).unique())
     look = looks(names)
     end = float(chains["time"].max())
-    figure = figure or make_figure(5.4)
-    panels = figure.subplots(2, 1, sharex=True, height_ratios=[1.3, 1.0])
+    waits = bool((chains["pending"] > 0).any())
+    figure = figure or make_figure(5.4 if waits else 3.4)
+    ratios = [1.3, 1.0] if waits else [1.0]
+    panels = figure.subplots(len(ratios), 1, sharex=True, squeeze=False, height_ratios=ratios)
+    panels = panels.ravel()
     for name in names:
         _plot_chain(panels, chains[chains["chain"] == name], end, name, look[name])
     if (chains["base_fee"] > 0.0).any():
         _scale(panels[0], chains["base_fee"][chains["base_fee"] > 0.0] / GWEI)
     panels[0].set_ylabel("base fee (gwei)")
-    panels[1].set_ylabel("orders waiting\nafter a block (count)")
-    panels[1].set_ylim(bottom=0.0, top=max(1.0, 1.08 * float(chains["pending"].max())))
+    if waits:
+        panels[1].set_ylabel("orders waiting\nafter a block (count)")
+        panels[1].set_ylim(bottom=0.0, top=1.08 * float(chains["pending"].max()))
+        panels[1].yaxis.set_major_locator(MaxNLocator(5, integer=True))
     legend_right(panels[0], "chain")
     time_axes(panels, setting, 0.0, end)
-    panels[1].yaxis.set_major_locator(MaxNLocator(5, integer=True))
     title(panels[0], _headline(measured(chains, setting.warmup)))
     return np.asarray(panels)
 
@@ -78,7 +82,8 @@ def _plot_chain(
     fee = grouped["base_fee"].agg(["min", "mean", "max"]) / GWEI
     panels[0].fill_between(at, fee["min"], fee["max"], color=look.color, alpha=0.3, lw=0)
     panels[0].plot(at, fee["mean"], color=look.color, ls=look.dashes, lw=1.5, label=name)
-    panels[1].plot(at, grouped["pending"].max(), color=look.color, ls=look.dashes, lw=1.3)
+    for axes in panels[1:]:
+        axes.plot(at, grouped["pending"].max(), color=look.color, ls=look.dashes, lw=1.3)
 
 
 def _scale(axes: Axes, fees: pd.Series[float]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,14 +46,16 @@ def health_quantiles(positions: pd.DataFrame) -> pd.DataFrame:
     the debt stands
     """
     owing = positions[positions["debt"] > 0.0]
-    rows = {}
-    for time, now in owing.groupby("time"):
-        order = np.argsort(now["health_factor"].to_numpy(float), kind="stable")
-        factor = now["health_factor"].to_numpy(float)[order]
-        share = np.cumsum(now["debt"].to_numpy(float)[order])
+    time, factor, debt = (owing[name].to_numpy(float) for name in ("time", "health_factor", "debt"))
+    order = np.lexsort((factor, time))
+    factor, debt = factor[order], debt[order]
+    times, starts = np.unique(time[order], return_index=True)
+    rows = []
+    for start, end in itertools.pairwise([*starts, len(order)]):
+        share = np.cumsum(debt[start:end])
         place = np.searchsorted(share / share[-1], SHARES)
-        rows[time] = factor[np.minimum(place, len(factor) - 1)]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=list(SHARES), dtype=float)
+        rows.append(factor[start:end][np.minimum(place, end - start - 1)])
+    return pd.DataFrame(rows, index=times, columns=list(SHARES), dtype=float)
 
 
 @styled()

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
+    from analysis.style import Look
+
 _BINS = 96
 
 
@@ -50,7 +52,7 @@ def plot_liquidations(
 
     Returns
     -------
-    two panels: liquidations, bad debt
+    liquidations, where there were any, and bad debt
     """
     bad = _by_chain(bad_debt_path(positions, markets), markets)
     chains = sorted({*liquidations["chain"].astype(str), *bad.columns})
@@ -58,27 +60,32 @@ def plot_liquidations(
     end = max(
         float(frame["time"].max()) for frame in (markets, positions, liquidations) if len(frame)
     )
-    figure = figure or make_figure(5.6)
-    panels = figure.subplots(2, 1, sharex=True, height_ratios=[1.3, 1.0])
-    edges = np.linspace(0.0, end / HOUR, _BINS + 1)
+    ratios = [1.3, 1.0] if len(liquidations) else [1.0]
+    figure = figure or make_figure(1.6 + 2.0 * len(ratios))
+    panels = figure.subplots(len(ratios), 1, sharex=True, squeeze=False, height_ratios=ratios)
+    panels = panels.ravel()
     if len(liquidations):
-        _plot_bars(panels[0], liquidations, edges, {name: look[name].color for name in look})
-    panels[0].set_ylabel(f"debt liquidated\n(USD per {60 * edges[1]:.0f} min)")
-    for chain in chains:
-        one, path = look[chain], bad.get(chain, bad.sum(axis=1)[:0])
-        panels[1].plot(
-            hours(path.index), path, color=one.color, ls=one.dashes, marker=one.marker,
-            ms=3.0, lw=1.5, drawstyle="steps-post", label=chain,
-        )  # fmt: skip
-    panels[1].set_ylabel("bad debt (USD)")
+        colors = {name: look[name].color for name in look}
+        _plot_bars(panels[0], liquidations, np.linspace(0.0, end / HOUR, _BINS + 1), colors)
+    _plot_bad_debt(panels[-1], bad, look)
     for axes in panels:
         axes.set_ylim(0.0, max(axes.get_ylim()[1], 100.0))
         money_axis(axes)
-    legend_right(panels[0], "chain", panels[1])
+    legend_right(panels[0], "chain", panels[-1])
     time_axes(panels, setting, 0.0, end)
     measured = bad[bad.index >= setting.warmup]
     title(panels[0], _headline(since(liquidations, setting.warmup), measured))
     return np.asarray(panels)
+
+
+def _plot_bad_debt(axes: Axes, bad: pd.DataFrame, look: dict[str, Look]) -> None:
+    for chain, one in look.items():
+        path = bad.get(chain, bad.sum(axis=1)[:0])
+        axes.plot(
+            hours(path.index), path, color=one.color, ls=one.dashes, marker=one.marker,
+            ms=3.0, lw=1.5, drawstyle="steps-post", label=chain,
+        )  # fmt: skip
+    axes.set_ylabel("bad debt (USD)")
 
 
 def _by_chain(by_venue: pd.DataFrame, markets: pd.DataFrame) -> pd.DataFrame:
@@ -99,10 +106,11 @@ def _plot_bars(
     order = [chain for chain in colors if chain in set(shown["chain"])]
     sns.histplot(
         shown, x="hour", weights="debt", hue="chain", hue_order=order, multiple="stack",
-        bins=list(edges), palette=[colors[chain] for chain in order], alpha=1.0, lw=0.3,
-        edgecolor="white", legend=False, ax=axes,
+        bins=list(edges), palette=[colors[chain] for chain in order], alpha=1.0, lw=0.0,
+        element="step", legend=False, ax=axes,
     )  # fmt: skip
     axes.set_xlabel("")  # the panel below has it
+    axes.set_ylabel(f"debt liquidated\n(USD per {60 * edges[1]:.0f} min)")
 
 
 def _headline(liquidations: pd.DataFrame, bad: pd.DataFrame) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import networkx as nx
 import numpy as np
@@ -25,6 +25,25 @@ Graph: TypeAlias = "nx.MultiGraph[Any]"
 _LARGEST = 2_600.0  # points², the most valuable token
 _WIDEST = 11.0  # points, the edge of the largest flow
 _BRIDGE = "#832db6"
+_ROOMY = 42.0  # points, the diameter of a token that holds its own label
+_LETTER, _LINES = 0.045, 0.24  # room of a letter and of two lines, in radii of a chain's ring
+_SHARES = (0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8)  # of the way along an edge, where labels may stand
+
+
+class Box(NamedTuple):
+    """Room that a label takes: its middle, width and height."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    def overlaps(self, other: Box) -> bool:
+        """Return whether two boxes have room in common."""
+        return (
+            abs(self.x - other.x) < (self.width + other.width) / 2
+            and abs(self.y - other.y) < (self.height + other.height) / 2
+        )
 
 
 def token_graph(
@@ -110,28 +129,47 @@ def plot_network(
     figure : where to draw; a new one when left out
     """
     chains = sorted({token.partition("/")[0] for token in graph})
-    figure = figure or make_figure(5.2 if len(graph) > 2 else 3.2)
+    figure = figure or make_figure(5.2 if len(graph) > 4 else 4.0)
     axes = figure.subplots()
     look = looks(chains)
     place = _layout(graph, chains)
     values = np.array([graph.nodes[token]["value"] for token in graph])
     sizes = 260.0 + _LARGEST * values / max(values.max(initial=0.0), 1e-12)
+    _set_limits(axes, place)
     _draw_edges(axes, graph, place, sizes)
     nx.draw_networkx_nodes(
         graph, place, ax=axes, node_size=sizes, edgecolors="white", linewidths=1.5,
         node_color=[look[token.partition("/")[0]].color for token in graph],
     )  # fmt: skip
-    for token in graph:
+    _label_nodes(axes, graph, place, sizes)
+    for name in chains:
+        axes.scatter([], [], s=60, color=look[name].color, label=name)
+    _finish(axes, graph)
+    return axes
+
+
+def _label_nodes(
+    axes: Axes, graph: Graph, place: dict[str, NDArray[np.float64]], sizes: NDArray[np.float64]
+) -> None:
+    """Write name and value into a token, or below it where they would cover it."""
+    for token, diameter in zip(graph, np.sqrt(sizes), strict=True):
+        is_wide = diameter > _ROOMY
         axes.annotate(
             f"{token.partition('/')[2]}\n{money(graph.nodes[token]['value'])}",
             (place[token][0], place[token][1]),
-            ha="center", va="center", fontsize=8.5, fontweight="bold", zorder=6,
-            path_effects=[withStroke(linewidth=2.5, foreground="white", alpha=0.75)],
+            xytext=(0.0, 0.0 if is_wide else -0.5 * diameter - 2.0), textcoords="offset points",
+            ha="center", va="center" if is_wide else "top", fontsize=8.5, fontweight="bold",
+            zorder=6, path_effects=[withStroke(linewidth=2.5, foreground="white", alpha=0.75)],
         )  # fmt: skip
-    for name in chains:
-        axes.scatter([], [], s=60, color=look[name].color, label=name)
-    _finish(axes, graph, place)
-    return axes
+
+
+def _set_limits(axes: Axes, place: dict[str, NDArray[np.float64]]) -> None:
+    """Give equal scales to both directions, so that curves bend as `_along` says."""
+    points = np.array(list(place.values()))
+    low, high = points.min(axis=0), points.max(axis=0)
+    axes.set_xlim(low[0] - 0.6, high[0] + 0.6)
+    axes.set_ylim(low[1] - 0.9, high[1] + 0.5)
+    axes.set_aspect("equal")
 
 
 def _layout(graph: Graph, chains: list[str]) -> dict[str, NDArray[np.float64]]:
@@ -158,6 +196,7 @@ def _draw_edges(
     flows = {venue: data["flow"] for _, _, venue, data in edges}
     largest = max(flows.values(), default=0.0) or 1.0
     parallel: dict[tuple[str, ...], int] = {}
+    taken = [Box(place[token][0], place[token][1], 0.6, 0.45) for token in graph]
     for source, target, venue, data in edges:
         kind = data["kind"]
         pair = tuple(sorted((source, target)))
@@ -171,30 +210,35 @@ def _draw_edges(
             connectionstyle=f"arc3,rad={bend}",
             nodelist=list(graph), node_size=sizes,
         )  # fmt: skip
-        _label_edge(axes, place[pair[0]], place[pair[1]], bend, f"{venue}\n{money(flows[venue])}")
+        course = [_along(place[pair[0]], place[pair[1]], bend, share) for share in _SHARES]
+        words = f"{venue}\n{money(flows[venue])}"
+        taken.append(_label_edge(axes, course, words, taken))
 
 
-def _label_edge(
-    axes: Axes,
-    start: NDArray[np.float64],
-    end: NDArray[np.float64],
-    bend: float,
-    words: str,
-) -> None:
-    """Write beside the middle of an edge; a curve of `arc3` passes half its bend off the chord."""
+def _along(
+    start: NDArray[np.float64], end: NDArray[np.float64], bend: float, share: float
+) -> NDArray[np.float64]:
+    """Return a point of the parabola that `arc3` draws, given the share of the way to its end."""
     along = end - start
-    middle = (start + end) / 2 + 0.5 * bend * np.array([along[1], -along[0]])
+    control = (start + end) / 2 + bend * np.array([along[1], -along[0]])
+    rest = 1.0 - share
+    point: NDArray[np.float64] = rest**2 * start + 2 * rest * share * control + share**2 * end
+    return point
+
+
+def _label_edge(axes: Axes, course: list[NDArray[np.float64]], words: str, taken: list[Box]) -> Box:
+    """Write upon an edge, where possible clear of what is taken; return the room it takes."""
+    width = _LETTER * max(map(len, words.splitlines()))
+    boxes = [Box(point[0], point[1], width, _LINES) for point in course]
+    box = next((b for b in boxes if not any(b.overlaps(other) for other in taken)), boxes[0])
     axes.annotate(
-        words, (middle[0], middle[1]), ha="center", va="center", fontsize=7.5, color=INK, zorder=5,
+        words, (box.x, box.y), ha="center", va="center", fontsize=7.5, color=INK, zorder=5,
         bbox={"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none", "alpha": 0.85},
     )  # fmt: skip
+    return box
 
 
-def _finish(axes: Axes, graph: Graph, place: dict[str, NDArray[np.float64]]) -> None:
-    points = np.array(list(place.values()))
-    low, high = points.min(axis=0), points.max(axis=0)
-    axes.set_xlim(low[0] - 0.75, high[0] + 0.75)
-    axes.set_ylim(low[1] - (0.75 if len(graph) > 2 else 0.4), high[1] + 0.4)
+def _finish(axes: Axes, graph: Graph) -> None:
     axes.set_axis_off()
     edges: Any = list(graph.edges(data=True))
     kinds = {data["kind"] for _, _, data in edges}

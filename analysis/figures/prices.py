@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 _NEAR = 0.01  # log distance within which reference prices are drawn as one, such as two of ETH/USD
 _PANELS = 3  # price scales drawn
+_MARKS = 144  # intervals whose liquidations are one mark: more would hide the price
+_FAR = 0.2  # gap from which a price no longer follows
 _MOST = 6  # pools drawn: as many as there are looks
 
 
@@ -134,17 +136,16 @@ def _unit(venues: list[str], setting: Setting) -> str:
 
 
 def _mark_liquidations(axes: Axes, reference: pd.Series[float], liquidations: pd.DataFrame) -> None:
-    debt = liquidations["debt_usd"].to_numpy(float)
+    """Mark liquidations on the reference price; those of one interval are one mark."""
+    width = max(float(reference.index[-1]) / _MARKS, 1e-9)
+    interval = (liquidations["time"] // width).astype(int)
+    times = liquidations["time"].groupby(interval).mean().to_numpy()
+    debt = liquidations["debt_usd"].groupby(interval).sum().to_numpy()
     axes.scatter(
-        hours(liquidations["time"]),
-        value_at(reference.index, reference, liquidations["time"]),
-        s=8.0 + 130.0 * debt / max(debt.max(), 1e-12),
-        color=PALETTE[2],
-        alpha=0.55,
-        lw=0.0,
-        zorder=3,
-        label="liquidation\n(area: debt)",
-    )
+        hours(times), value_at(reference.index, reference, times),
+        s=10.0 + 150.0 * debt / max(debt.max(), 1e-12), facecolor="none", edgecolor=PALETTE[2],
+        lw=1.2, zorder=3, label="liquidations\n(area: debt)",
+    )  # fmt: skip
 
 
 def _plot_errors(axes: Axes, errors: pd.DataFrame, look: dict[str, Look]) -> None:
@@ -168,6 +169,9 @@ def _headline(errors: pd.DataFrame) -> str:
         return "Pool prices and the reference price"
     row, column = divmod(int(np.nanargmax(size)), size.shape[1])
     hour = float(errors.index[row]) / HOUR
-    gap = 100.0 * float(np.expm1(size[row, column]))
-    venue = errors.columns[column]
-    return f"Pool prices follow the reference; widest gap {gap:.2g} % ({venue}, {hour:.1f} h)"
+    gap = float(np.expm1(errors.to_numpy(float)[row, column]))
+    where = f"({errors.columns[column]}, {hour:.1f} h)"
+    shown = f"{100.0 * gap:+.2g}" if abs(gap) < 0.1 else f"{100.0 * gap:+,.0f}"
+    if abs(gap) > _FAR:
+        return f"Pool prices left the reference by up to {shown} % {where}"
+    return f"Pool prices follow the reference; widest gap {shown} % {where}"

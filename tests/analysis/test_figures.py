@@ -1,9 +1,11 @@
 """Figures: drawn when there are data, with units, with the data in them."""
 
+import itertools
 import sys
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from analysis.figures import (
@@ -20,7 +22,7 @@ from analysis.figures import (
 )
 from analysis.figures.health import health_quantiles
 from analysis.setting import Setting, setting_of
-from analysis.style import DASHES, MARKERS, PALETTE, looks, make_figure, money
+from analysis.style import DASHES, MARKERS, PALETTE, looks, make_figure, money, save
 from tests.analysis.builders import (
     crash_manifest,
     crash_run,
@@ -132,10 +134,11 @@ def test_legends_lie_outside_the_axes(panels):
 def test_prices_show_the_reference_pools_and_liquidations(run, panels):
     axes = panels[0][0]
     labels = axes.get_legend_handles_labels()[1]
-    assert labels == ["reference", "eth-dai", "liquidation\n(area: debt)"]
+    assert labels == ["reference", "eth-dai", "liquidations\n(area: debt)"]
     pool = run["pools"][run["pools"]["venue"] == "eth-dai"]
     np.testing.assert_array_equal(axes.lines[1].get_ydata(), pool["price"])
-    assert len(axes.collections[0].get_offsets()) == len(run["liquidations"])
+    marks = axes.collections[0].get_offsets()
+    assert 0 < len(marks) <= min(len(run["liquidations"]), 144)
 
 
 def test_pools_of_one_reference_price_share_a_panel(panels):
@@ -144,9 +147,18 @@ def test_pools_of_one_reference_price_share_a_panel(panels):
     assert drawn[2] == ["reference", "dai-usdc"]
 
 
+def area_of(corners):
+    """Return the area of a polygon by the shoelace formula."""
+    x, y = corners.T
+    return 0.5 * abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1)))
+
+
 def test_bars_of_liquidations_add_up_to_the_debt_repaid(run, panels):
-    heights = [bar.get_height() for bar in panels[1][0].patches if bar.get_width() < 1.0]
-    assert sum(heights) == pytest.approx(run["liquidations"]["debt_usd"].sum())
+    areas = [band.get_paths()[0].vertices for band in panels[1][0].collections]
+    edges = np.unique(np.concatenate([corners[:, 0] for corners in areas]))
+    area = sum(area_of(corners) for corners in areas)
+    width = np.diff(edges).min()
+    assert area / width == pytest.approx(run["liquidations"]["debt_usd"].sum())
 
 
 def test_bad_debt_of_each_chain_is_drawn(panels):
@@ -229,6 +241,66 @@ def test_a_figure_of_the_users_own_is_drawn_into(run):
 def test_shocks_and_warm_up_are_marked(panels):
     words = {note.get_text() for note in panels[3][0].texts}
     assert {"warm-up", "demand surge", "halt venue"} <= words
+
+
+def overlapping(notes):
+    """Return the pairs of texts whose boxes have room in common."""
+    boxes = [(note.get_text(), note.get_window_extent()) for note in notes if note.get_text()]
+    return [
+        (first, second)
+        for (first, one), (second, other) in itertools.combinations(boxes, 2)
+        if one.overlaps(other)
+    ]
+
+
+def test_notes_of_shocks_soon_after_the_warm_up_and_each_other_do_not_overlap(run):
+    shocks = ((2.0 * 3_600, "forge"), (2.8 * 3_600, "pause bridge"), (3.3 * 3_600, "freeze"))
+    setting = Setting(warmup=3_600.0, horizon=72 * 3_600.0, shocks=shocks)
+    axes = plot_block_space(run["chains"], setting)[0]
+    axes.figure.draw_without_rendering()
+    assert [note.get_text() for note in axes.texts] == ["warm-up", "forge, pause bridge, freeze"]
+    assert overlapping(axes.texts) == []
+
+
+def test_labels_of_the_token_graph_do_not_overlap(graph):
+    axes = plot_network(graph)
+    axes.figure.draw_without_rendering()
+    assert len(axes.texts) == graph.number_of_nodes() + graph.number_of_edges()
+    assert overlapping(axes.texts) == []
+
+
+def test_labels_of_bridges_stand_on_their_curves(graph):
+    axes = plot_network(graph)
+    axes.figure.draw_without_rendering()
+    label = next(note for note in axes.texts if note.get_text().startswith("bridge\n"))
+    place = axes.transData.transform(label.xy)
+    curves = [patch.get_window_extent().padded(3.0) for patch in axes.patches]
+    assert any(curve.contains(*place) for curve in curves)
+
+
+def test_panels_without_data_are_left_out(run):
+    chains = run["chains"].assign(pending=0)
+    assert len(plot_block_space(chains)) == 1
+    nothing = run["liquidations"].iloc[:0]
+    panels = plot_liquidations(nothing, run["positions"], run["markets"])
+    assert [axes.get_ylabel() for axes in panels] == ["bad debt (USD)"]
+
+
+def test_the_widest_gap_bears_its_sign(run):
+    pools = run["pools"][run["pools"]["venue"] == "eth-dai"].copy()
+    pools["price"] = pools["reference_price"]
+    pools.iloc[-1, pools.columns.get_loc("price")] *= 0.73  # ln 0.73 = -0.31
+    title = plot_prices(pools, run["liquidations"])[0].get_title(loc="left")
+    assert "by up to -27 % (eth-dai, " in title
+
+
+def test_a_figure_is_drawn_once(run, tmp_path, monkeypatch):
+    figure = plot_bridges(run["bridges"])[0].figure
+    draws = []
+    draw = Figure.draw
+    monkeypatch.setattr(Figure, "draw", lambda self, to: (draws.append(1), draw(self, to)))
+    save(figure, tmp_path / "bridges.png")
+    assert len(draws) == 1
 
 
 def test_six_names_differ_in_color_line_and_marker():
