@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from experiments import load_scenario, run
-from experiments.recording import TableWriter, Text, schema_of
+from experiments.record_tables import TableWriter, Text, schema_of
 from sim.errors import InvariantError
 from sim.records import TABLES, table
 from sim.status import Status
