@@ -28,6 +28,7 @@ _TYPES = {
     "int64": pa.int64(),
     "text": pa.dictionary(pa.int32(), pa.string()),
 }
+_KINDS = {"float64": np.float64, "int64": np.int64, "text": np.int32}
 _ROWS_A_GROUP = 50_000
 
 
@@ -94,6 +95,7 @@ class RowBuffer:
         self.capacity = capacity
         self.n_rows = 0
         self._hand_on = hand_on
+        self._kinds = {c.name: _KINDS[c.kind] for c in table.columns}
         self._names = {c.name: _Names() for c in table.columns if c.kind == "text"}
         self._columns: dict[str, np.ndarray] = {}
 
@@ -104,42 +106,40 @@ class RowBuffer:
         ----------
         columns : arrays of one length, or one number for all rows; text as `Text` or as strings
         """
-        values = {}
-        for column in self.table.columns:
-            value = columns[column.name]
-            is_text = column.kind == "text"
-            values[column.name] = self._names[column.name].codes_of(value) if is_text else value
+        values = {name: columns[name] for name in self._kinds}
+        for name, names in self._names.items():
+            values[name] = names.codes_of(values[name])
         n = self._length_of(values)
         start = 0
         while start < n:
             taken = min(self.capacity - self.n_rows, n - start)
-            self._put(values, start, taken)
+            whole = start == 0 and taken == n
+            self._put(values if whole else _part(values, start, start + taken), taken)
             start += taken
             if self.n_rows == self.capacity:
                 self.empty()
         return n
 
     def _length_of(self, values: Mapping[str, Any]) -> int:
-        lengths = {name: len(v) for name, v in values.items() if hasattr(v, "__len__")}
-        n = next(iter(lengths.values()), 1)
-        for name, length in lengths.items():
-            if length != n:
-                raise EngineError(
-                    f"record {self.table.name}: column {name} has {length} rows, "
-                    f"{next(iter(lengths))} has {n}; they must have as many"
-                )
-        return n
+        n = -1
+        for name, value in values.items():
+            if hasattr(value, "__len__") and len(value) != n:
+                if n >= 0:
+                    raise EngineError(
+                        f"record {self.table.name}: column {name} has {len(value)} rows, those "
+                        f"before it have {n}; give it as many, or one number for all"
+                    )
+                n = len(value)
+        return abs(n)  # numbers alone make one row
 
-    def _put(self, values: Mapping[str, Any], start: int, n: int) -> None:
+    def _put(self, values: Mapping[str, Any], n: int) -> None:
         if not self._columns:
             self._columns = {
-                c.name: np.empty(self.capacity, np.int32 if c.kind == "text" else c.kind)
-                for c in self.table.columns
+                name: np.empty(self.capacity, kind) for name, kind in self._kinds.items()
             }
-        end = self.n_rows + n
+        start, end = self.n_rows, self.n_rows + n
         for name, value in values.items():
-            part = value[start : start + n] if hasattr(value, "__len__") else value
-            self._columns[name][self.n_rows : end] = part
+            self._columns[name][start:end] = value
         self.n_rows = end
 
     def empty(self) -> None:
@@ -151,6 +151,14 @@ class RowBuffer:
             for name, names in self._names.items():
                 made[name] = names.text(made[name])
             self._hand_on(made)
+
+
+def _part(values: Mapping[str, Any], start: int, end: int) -> dict[str, Any]:
+    """Return some rows of columns; a number stands for all rows."""
+    return {
+        name: value[start:end] if hasattr(value, "__len__") else value
+        for name, value in values.items()
+    }
 
 
 class TableWriter:
@@ -170,7 +178,10 @@ class TableWriter:
         self._writer = None
         if folder is not None:
             path = folder / f"{table.name}.parquet"
-            self._writer = pq.ParquetWriter(path, self.schema, compression="zstd")
+            text = [column.name for column in table.columns if column.kind == "text"]
+            self._writer = pq.ParquetWriter(  # dictionaries of numbers make larger files, slower
+                path, self.schema, compression="zstd", use_dictionary=text
+            )
 
     def append(self, columns: Mapping[str, Any]) -> None:
         """Append columns of one length; text as `Text` or as a list of strings."""

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from sim.world import World
 
 _ROWS_WAITING = 200_000
-_COLUMNS = {name: {c.name: c.kind for c in table.columns} for name, table in TABLES.items()}
+_TEXTS = {
+    name: [column.name for column in table.columns if column.kind == "text"]
+    for name, table in TABLES.items()
+}
 
 
 class Samples:
@@ -56,12 +59,14 @@ class Samples:
 
     def _add(self, name: str, columns: Columns) -> None:
         """Keep columns of a record, with the time, the chain of venues and names for numbers."""
-        world, kinds = self._world, _COLUMNS[name]
+        world = self._world
         columns = {"time": world.time, **columns}
-        if "chain" in kinds and "chain" not in columns:
+        text = _TEXTS[name]
+        if "chain" in text and "chain" not in columns:
             columns["chain"] = world.venues.chain[columns["venue"]]
-        for column, value in columns.items():
-            if kinds.get(column) == "text" and isinstance(value, np.ndarray):
+        for column in text:
+            value = columns[column]
+            if isinstance(value, np.ndarray):
                 columns[column] = Text(value, self._names[column])
         if name not in self._waiting:
             hand_on = functools.partial(self._hand_on, name)

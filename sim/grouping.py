@@ -50,8 +50,15 @@ def sort_rows(keys: np.ndarray, n_keys: int) -> tuple[np.ndarray, np.ndarray]:
     return order, bounds
 
 
+def ranges(bounds: np.ndarray) -> list[tuple[int, int, int]]:
+    """Return (key, start, end) of each key that occurs, from the bounds of sorted rows."""
+    found = np.flatnonzero(bounds[1:] > bounds[:-1])
+    return list(
+        zip(found.tolist(), bounds[found].tolist(), bounds[found + 1].tolist(), strict=True)
+    )
+
+
 def rows_by_key(keys: np.ndarray, n_keys: int) -> list[tuple[int, np.ndarray]]:
     """Return the rows of each key that occurs, keys ascending: (key, int64 rows)."""
     order, bounds = sort_rows(keys, n_keys)
-    found = np.flatnonzero(bounds[1:] > bounds[:-1]).tolist()
-    return [(key, order[bounds[key] : bounds[key + 1]]) for key in found]
+    return [(key, order[start:end]) for key, start, end in ranges(bounds)]

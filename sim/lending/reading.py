@@ -8,7 +8,7 @@ import numpy as np
 
 from sim.errors import InvariantError
 from sim.feeds import Feeds
-from sim.grouping import rows_by_key
+from sim.grouping import ranges, sort_rows
 from sim.kernel import kernel, view_of
 from sim.lending.reserve import (
     borrow_index_at,
@@ -55,23 +55,47 @@ def grown_indices(state: LendingState, now: int) -> tuple[np.ndarray, np.ndarray
 _own = view_of(LendingState)
 
 
+@kernel
+def _value(state, position, worth, has, owes):  # type: ignore[no-untyped-def]
+    """Return collateral, its weighted value and debt of one position."""
+    collateral = threshold = debt = 0.0
+    for place in range(state.collateral_reserve.shape[1]):
+        k = state.collateral_reserve[position, place]
+        if k >= 0:
+            value = state.collateral_scaled[position, place] * has[k]
+            collateral += value * worth[0, k]
+            threshold += value * worth[1, k]
+    for place in range(state.debt_reserve.shape[1]):
+        k = state.debt_reserve[position, place]
+        if k >= 0:
+            debt += state.debt_scaled[position, place] * owes[k]
+    return collateral, threshold, debt
+
+
 @kernel(inline=False)
 def _value_positions(address, worth, has, owes, book):  # type: ignore[no-untyped-def]
     """Write collateral, its weighted value and debt of every position: (3, n_positions)."""
     (state,) = _own(address)
     for position in range(book.shape[1]):
-        collateral = threshold = debt = 0.0
-        for place in range(state.collateral_reserve.shape[1]):
-            k = state.collateral_reserve[position, place]
-            if k >= 0:
-                value = state.collateral_scaled[position, place] * has[k]
-                collateral += value * worth[0, k]
-                threshold += value * worth[1, k]
-        for place in range(state.debt_reserve.shape[1]):
-            k = state.debt_reserve[position, place]
-            if k >= 0:
-                debt += state.debt_scaled[position, place] * owes[k]
-        book[0, position], book[1, position], book[2, position] = collateral, threshold, debt
+        book[0, position], book[1, position], book[2, position] = _value(
+            state, position, worth, has, owes
+        )
+
+
+class _Values(NamedTuple):
+    """What a scaled claim or debt is worth at given prices and a tick."""
+
+    worth: np.ndarray  # float64, (2, n_reserves), 1 and liquidation threshold, 0: no collateral
+    has: np.ndarray  # float64, (n_reserves,), USD per scaled claim
+    owes: np.ndarray  # float64, (n_reserves,), USD per scaled debt
+
+
+def _values_at(
+    state: LendingState, price: np.ndarray, indices: tuple[np.ndarray, np.ndarray]
+) -> _Values:
+    counts = (state.reserves["flag_bits"] & 16) != 0
+    worth = np.stack([np.ones(len(price)), state.reserves["liquidation_threshold"]]) * counts
+    return _Values(worth, indices[0] * price, indices[1] * price)
 
 
 def value_book(state: LendingState, price: np.ndarray, now: int) -> Book:
@@ -81,11 +105,9 @@ def value_book(state: LendingState, price: np.ndarray, now: int) -> Book:
     ----------
     price : float64, (n_reserves,), USD
     """
-    supply_index, borrow_index = grown_indices(state, now)
-    counts = (state.reserves["flag_bits"] & 16) != 0
-    worth = np.stack([np.ones(len(price)), state.reserves["liquidation_threshold"]]) * counts
     book = np.empty((3, len(state.positions)))
-    _value_positions(state.address, worth, supply_index * price, borrow_index * price, book)
+    values = _values_at(state, price, grown_indices(state, now))
+    _value_positions(state.address, *values, book)
     return Book(*book)
 
 
@@ -96,6 +118,24 @@ def shortfall_shares(book: Book) -> np.ndarray:
     """
     short = np.maximum(book.debt - book.collateral, 0.0)
     return np.asarray(np.divide(short, book.debt, out=np.zeros(len(short)), where=book.debt > 0.0))
+
+
+@kernel(inline=False)
+def _note_unsafe(address, worth, has, owes, index, now, since, latent):  # type: ignore[no-untyped-def]
+    """Note since when positions are unsafe; add to `latent` the debt beyond their collateral."""
+    (state,) = _own(address)
+    for position in range(since.shape[0]):
+        collateral, threshold, debt = _value(state, position, worth, has, owes)
+        if not (debt > 0.0 and threshold < debt):
+            since[position] = -1
+        elif since[position] < 0:
+            since[position] = now
+        if debt > collateral:
+            share = (debt - collateral) / debt
+            for place in range(state.debt_reserve.shape[1]):
+                k = state.debt_reserve[position, place]
+                if k >= 0:
+                    latent[k] += state.debt_scaled[position, place] * index[k] * share
 
 
 @kernel(inline=False)
@@ -178,12 +218,12 @@ def _by_owner(
     """Return the entries as claims, one for each population and reserve."""
     n = len(state.reserves)
     population = state.positions["population"].astype(np.int64)
-    owner = state.positions["owner"].astype(np.int64)
-    keys = population[position] * n + reserve
+    order, bounds = sort_rows(population[position] * n + reserve, n * (int(population.max()) + 1))
+    owners, amounts = state.positions["owner"][position[order]], amount[order]
     tokens = state.reserves["token"].tolist()
     return [
-        Claim(key // n, owner[position[mine]], tokens[key % n], amount[mine])
-        for key, mine in rows_by_key(keys, n * (int(population.max()) + 1))
+        Claim(key // n, owners[start:end].astype(np.int64), tokens[key % n], amounts[start:end])
+        for key, start, end in ranges(bounds)
     ]
 
 
@@ -192,14 +232,10 @@ def sample(world: World, own: tuple[LendingState, LendingDesk]) -> dict[str, Col
     state, desk = own
     reserves, n = state.reserves, len(state.reserves)
     reference = world.prices.reference[reserves["token"]]
-    book = value_book(state, reference, world.now)
-    is_unsafe = (book.debt > 0.0) & (book.threshold < book.debt)
-    desk.unsafe_since[~is_unsafe] = -1
-    desk.unsafe_since[is_unsafe & (desk.unsafe_since < 0)] = world.now
-    part = shortfall_shares(book)
-    supply_index, borrow_index = grown_indices(state, world.now)
-    owed = _entries(state.debt_reserve, state.debt_scaled, borrow_index)
-    latent = np.bincount(owed.reserve, owed.amount * part[owed.position], n)
+    supply_index, borrow_index = indices = grown_indices(state, world.now)
+    values = _values_at(state, reference, indices)
+    latent = np.zeros(n)
+    _note_unsafe(state.address, *values, borrow_index, world.now, desk.unsafe_since, latent)
     rates = np.zeros((n, 3))
     _read_rates(state, rates)
     return {
