@@ -105,6 +105,8 @@ def liquidation_parents(
     -------
     list of (space, number, weight), weights adding up to 1
     """
+    if not len(trades.time):
+        return [(PRICE, asset, 1.0)]
     path, step = world.prices.path[asset], int(world.prices.step[0])
     last = len(path) - 1
     before, after = path[min(start // step, last)], path[min(end // step, last)]

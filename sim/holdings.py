@@ -68,7 +68,7 @@ def holders(
     first = np.flatnonzero(np.diff(group_of[:n], prepend=-1)).tolist()
     return [
         (int(group_of[start]), row_of[start:end].copy(), amount[start:end].copy())
-        for start, end in zip(first, [*first[1:], n], strict=True)
+        for start, end in zip(first, [*first, n][1:], strict=True)
     ]
 
 
