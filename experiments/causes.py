@@ -132,7 +132,7 @@ def moved_assets(world: World, fills: np.ndarray) -> np.ndarray:
     prices = world.prices
     seized, repaid = prices.asset[fills["token_out"]], prices.asset[fills["token_in"]]
     moves = np.ptp(prices.path, axis=1) > 0.0
-    return np.where(moves[seized], seized, repaid)
+    return np.asarray(np.where(moves[seized], seized, repaid))
 
 
 def causes_of(

@@ -57,7 +57,7 @@ class _Names:
     def codes_of(self, value: Text | Sequence[str]) -> np.ndarray:
         """Return the codes of a column: int32, (n,)."""
         if isinstance(value, Text):
-            return self._codes_for(value.names)[value.codes]
+            return np.asarray(self._codes_for(value.names)[value.codes])
         return np.array([self._code_of(name) for name in value], np.int32)
 
     def _codes_for(self, names: Sequence[str]) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 from sim.errors import InvariantError
 from sim.feeds import Feeds
 from sim.grouping import ranges, sort_rows
-from sim.kernel import kernel, view_of
+from sim.kernel import kernel
 from sim.lending.reserve import (
     borrow_index_at,
     borrow_rate,
@@ -18,11 +18,11 @@ from sim.lending.reserve import (
     utilization,
 )
 from sim.lending.settings import KIND
-from sim.lending.state import LendingState
 from sim.registry import Claim, Columns
 from sim.units import TICKS_PER_SECOND
 
 if TYPE_CHECKING:
+    from sim.lending.state import LendingState
     from sim.lending.verbs import LendingDesk
     from sim.world import World
 
@@ -52,9 +52,6 @@ def grown_indices(state: LendingState, now: int) -> tuple[np.ndarray, np.ndarray
     return supply_index, borrow_index
 
 
-_own = view_of(LendingState)
-
-
 @kernel
 def _value(state, position, worth, has, owes):  # type: ignore[no-untyped-def]
     """Return collateral, its weighted value and debt of one position."""
@@ -73,9 +70,8 @@ def _value(state, position, worth, has, owes):  # type: ignore[no-untyped-def]
 
 
 @kernel(inline=False)
-def _value_positions(address, worth, has, owes, book):  # type: ignore[no-untyped-def]
+def _value_positions(state, worth, has, owes, book):  # type: ignore[no-untyped-def]
     """Write collateral, its weighted value and debt of every position: (3, n_positions)."""
-    (state,) = _own(address)
     for position in range(book.shape[1]):
         book[0, position], book[1, position], book[2, position] = _value(
             state, position, worth, has, owes
@@ -107,7 +103,7 @@ def value_book(state: LendingState, price: np.ndarray, now: int) -> Book:
     """
     book = np.empty((3, len(state.positions)))
     values = _values_at(state, price, grown_indices(state, now))
-    _value_positions(state.address, *values, book)
+    _value_positions(state, *values, book)
     return Book(*book)
 
 
@@ -121,9 +117,8 @@ def shortfall_shares(book: Book) -> np.ndarray:
 
 
 @kernel(inline=False)
-def _note_unsafe(address, worth, has, owes, index, now, since, latent):  # type: ignore[no-untyped-def]
+def _note_unsafe(state, worth, has, owes, index, now, since, latent):  # type: ignore[no-untyped-def]
     """Note since when positions are unsafe; add to `latent` the debt beyond their collateral."""
-    (state,) = _own(address)
     for position in range(since.shape[0]):
         collateral, threshold, debt = _value(state, position, worth, has, owes)
         if not (debt > 0.0 and threshold < debt):
@@ -235,7 +230,7 @@ def sample(world: World, own: tuple[LendingState, LendingDesk]) -> dict[str, Col
     supply_index, borrow_index = indices = grown_indices(state, world.now)
     values = _values_at(state, reference, indices)
     latent = np.zeros(n)
-    _note_unsafe(state.address, *values, borrow_index, world.now, desk.unsafe_since, latent)
+    _note_unsafe(state, *values, borrow_index, world.now, desk.unsafe_since, latent)
     rates = np.zeros((n, 3))
     _read_rates(state, rates)
     return {
