@@ -19,34 +19,62 @@ if TYPE_CHECKING:
     from sim.world import World
 
 LEAST_WEIGHT = 0.05
+MOST_TRADES = 100_000  # kept; the impact of older ones counts as fundamental
 
 
 class Trades(NamedTuple):
-    """Trades on the reference market so far that moved an asset's price."""
+    """The last trades on the reference market that moved an asset's price, in order."""
 
     time: np.ndarray  # int64, (n,), tick
     asset: np.ndarray  # int64, (n,)
     usd: np.ndarray  # float64, (n,), USD bought; sold < 0
     fill: np.ndarray  # int64, (n,)
+    batch: np.ndarray  # int64, (n,), batch of fills that it came with
+
+    def up_to(self, batch: int) -> Trades:
+        """Return the trades that had come with a batch or before it."""
+        n = int(np.searchsorted(self.batch, batch, "right"))
+        return Trades(*(column[:n] for column in self))
+
+
+class Liquidated(NamedTuple):
+    """Executed liquidations among some fills."""
+
+    row: np.ndarray  # int64, (n,), row of the fills
+    batch: np.ndarray  # int64, (n,), batch that the fill came with
+    since: np.ndarray  # int64, (n,), tick at which the account was last safe
+    observed: np.ndarray  # int64, (n,), tick at which its price was observed
 
 
 def no_trades() -> Trades:
     """Return an empty list of trades."""
     empty = np.zeros(0, np.int64)
-    return Trades(empty, empty, np.zeros(0), empty)
+    return Trades(empty, empty, np.zeros(0), empty, empty)
 
 
-def add_trades(world: World, trades: Trades, fills: np.ndarray) -> Trades:
-    """Return the trades with those of a batch of executed reference market fills appended."""
-    asset = world.prices.asset
-    sides = ((fills["token_in"], -1.0), (fills["token_out"], 1.0))
-    new = [
-        (fills["time"], asset[token], sign * fills["value_in"], fills["fill_id"])
-        for token, sign in sides
-    ]
-    joined = [np.concatenate([old, *(part[k] for part in new)]) for k, old in enumerate(trades)]
-    order = np.argsort(joined[0], kind="stable")
-    return Trades(*(column[order] for column in joined))
+def add_trades(world: World, trades: Trades, fills: np.ndarray, batch: np.ndarray) -> Trades:
+    """Return the trades with some executed reference market fills appended.
+
+    Parameters
+    ----------
+    fills : trades, in the order of execution
+    batch : int64, (n,), batch that each came with, ascending
+    """
+    prices = world.prices
+    token = np.concatenate([fills["token_in"], fills["token_out"]])
+    asset = prices.asset[token]
+    moves = (prices.permanent_per_usd[asset] != 0.0) | (prices.transient_per_usd[asset] != 0.0)
+    time, batch = np.tile(fills["time"], 2), np.tile(batch, 2)
+    order = np.lexsort((time, batch))  # stable: what was sold stands before what was bought
+    order = order[moves[order]]
+    usd = np.concatenate([-fills["value_in"], fills["value_in"]])
+    new = Trades(time, asset, usd, np.tile(fills["fill_id"], 2), batch)
+    return Trades(
+        *(
+            np.concatenate([old, column[order]])[-MOST_TRADES:]
+            for old, column in zip(trades, new, strict=True)
+        )
+    )
 
 
 def impact_between(world: World, trades: Trades, asset: int, start: int, end: int) -> np.ndarray:
@@ -77,6 +105,8 @@ def liquidation_parents(
     -------
     list of (space, number, weight), weights adding up to 1
     """
+    if not len(trades.time):
+        return [(PRICE, asset, 1.0)]
     path, step = world.prices.path[asset], int(world.prices.step[0])
     last = len(path) - 1
     before, after = path[min(start // step, last)], path[min(end // step, last)]
@@ -94,24 +124,30 @@ def liquidation_parents(
     return [(PRICE, asset, rest), *parents] if rest > 0.0 else parents
 
 
+def moved_assets(world: World, fills: np.ndarray) -> np.ndarray:
+    """Return the asset whose price made each liquidation possible: int64, (n,).
+
+    It is that of the collateral, or that of the debt where the collateral's never moves.
+    """
+    prices = world.prices
+    seized, repaid = prices.asset[fills["token_out"]], prices.asset[fills["token_in"]]
+    moves = np.ptp(prices.path, axis=1) > 0.0
+    return np.asarray(np.where(moves[seized], seized, repaid))
+
+
 def causes_of(
-    world: World,
-    fills: np.ndarray,
-    liquidated: np.ndarray,
-    since: np.ndarray,
-    observed: np.ndarray,
-    trades: Trades,
+    world: World, fills: np.ndarray, liquidated: Liquidated, trades: Trades
 ) -> dict[str, Any]:
-    """Return the columns of the `causes` record for a batch of fills.
+    """Return the columns of the `causes` record for some fills.
 
     Parameters
     ----------
-    liquidated : int64, (n,), rows of `fills` that are executed liquidations
-    since, observed : int64, (n,), ticks: last safe, and when the price was observed
+    liquidated : the executed liquidations among them
+    trades : those of these fills too
     """
     space, number = split_cause(fills["parent"])
     keep = np.ones(len(fills), bool)
-    keep[liquidated] = False
+    keep[liquidated.row] = False
     columns = [
         fills["fill_id"][keep],
         fills["time"][keep],
@@ -119,20 +155,36 @@ def causes_of(
         number[keep],
         np.ones(int(keep.sum())),
     ]
-    extra: list[tuple[int, int, int, int, float]] = []
-    moves = np.ptp(world.prices.path, axis=1) > 0.0 if len(liquidated) else np.zeros(0, bool)
-    for row, start, end in zip(liquidated, since, observed, strict=True):
-        fill = fills[row]
-        seized, repaid = (world.prices.asset[fill[name]] for name in ("token_out", "token_in"))
-        asset = int(seized if moves[seized] else repaid)
-        extra += [
-            (int(fill["fill_id"]), int(fill["time"]), *parent)
-            for parent in liquidation_parents(world, trades, asset, int(start), int(end))
-        ]
-    if extra:
-        added = list(zip(*extra, strict=True))
-        columns = [np.concatenate([column, added[k]]) for k, column in enumerate(columns)]
+    if len(liquidated.row):
+        added = zip(*_parents(world, fills[liquidated.row], liquidated, trades), strict=True)
+        columns = [np.concatenate([*pair]) for pair in zip(columns, added, strict=True)]
         order = np.argsort(columns[0], kind="stable")
         columns = [column[order] for column in columns]
     names = ("fill_id", "time", "parent_kind", "parent_id", "weight")
     return dict(zip(names, columns, strict=True))
+
+
+def _parents(
+    world: World, fills: np.ndarray, liquidated: Liquidated, trades: Trades
+) -> list[tuple[int, int, int, int, float]]:
+    """Return (fill, time, space, number, weight) of every parent of liquidations.
+
+    Many are of accounts that became unsafe and were seen together, and share their parents.
+    """
+    asset = moved_assets(world, fills)
+    moments = zip(
+        asset.tolist(),
+        liquidated.since.tolist(),
+        liquidated.observed.tolist(),
+        liquidated.batch.tolist(),
+        strict=True,
+    )
+    known: dict[tuple[int, int, int, int], list[tuple[int, int, float]]] = {}
+    found = []
+    fill_times = zip(fills["fill_id"].tolist(), fills["time"].tolist(), strict=True)
+    for fill, moment in zip(fill_times, moments, strict=True):
+        if moment not in known:
+            *when, batch = moment
+            known[moment] = liquidation_parents(world, trades.up_to(batch), *when)
+        found += [(*fill, *parent) for parent in known[moment]]
+    return found

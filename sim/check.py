@@ -7,6 +7,7 @@ every verb, a third of them with garbage. It verifies that
 * a fill says what the sender paid and got;
 * a refused order changes nothing but gas;
 * quotes write nothing, and executing what was quoted gives what was quoted;
+* samples have the columns that the records declare;
 * equal seeds give equal bits, and so does the interpreted twin, where a wrong index raises.
 """
 
@@ -23,6 +24,7 @@ import numpy as np
 from sim.errors import InvariantError
 from sim.interpreted import interpreted
 from sim.orders import CHAINED
+from sim.sample_check import check_samples
 from sim.snapshots import changed, state_hash
 from sim.status import Status
 from sim.trial import N_ACTORS, Outcome, Request, Trial, actors, small_plan
@@ -176,6 +178,7 @@ def run_orders(
             verb = int(rng.integers(len(mechanism.verbs)))
             legs = random_order(trial, venue, verb, rng, arguments)
         send_and_judge(trial, legs)
+    check_samples(trial.world)
     return state_hash(trial.world)
 
 

@@ -71,6 +71,12 @@ class VenueSite(NamedTuple):
     config: Any
 
 
+Columns = dict[str, Any]
+# ^ of a record, by name: arrays of one length. A text column holds the numbers of what it names (of
+# venues in `venue` and `feed`, else of `token`, `chain`, `population`, `asset`), or is a list of
+# strings.
+
+
 def _pair_of(config: Any) -> list[tuple[str, str]]:
     return [(config.chain, symbol) for symbol in getattr(config, "tokens", ())]
 
@@ -92,8 +98,9 @@ class Mechanism:
     react: Handler | None = None  # message: clock; runs before each block of every chain
     nodes: Callable[[Any], Sequence[tuple[str, str]]] = _pair_of  # (chain, symbol) it works with
     claims: Callable[[World, Any], list[Claim]] = lambda world, state: []
-    sample: Callable[[World, Any], dict[str, list[dict[str, Any]]]] = lambda world, state: {}
-    sample_positions: Callable[[World, Any], dict[str, dict[str, Any]]] = lambda world, state: {}
+    sample: Callable[[World, Any], dict[str, Columns]] = lambda world, state: {}
+    # ^ by record; the recorder adds `time`, the chain of a venue, and what all pools have
+    sample_positions: Callable[[World, Any], dict[str, Columns]] = lambda world, state: {}
     open: Callable[[World, Any], None] = lambda world, state: None  # once all is funded
     grow: Callable[[Any], Any] = lambda own: None  # -> larger state when a table is nearly full
     check: Callable[[World, Any], None] = lambda world, state: None

@@ -28,6 +28,7 @@ from sim.engine import (
 )
 from sim.errors import EngineError, InputError
 from sim.fee_market import FeeMarket
+from sim.holdings import group_balances, holders
 from sim.kernel import bind, blank, kernel, shapes_of, view_of
 from sim.ledger import Ledger, check_conservation, holdings, make_ledger, mint
 from sim.mempool import N_BLOCKS, N_FILLS, Outbox, make_outbox, post
@@ -35,7 +36,7 @@ from sim.orders import ORDER
 from sim.prices import Prices, make_prices, update_prices
 from sim.python_turn import PythonTurn
 from sim.reference.impact import ImpactState, VenueTerms
-from sim.registry import Claim, Mechanism, PopulationKind, PopulationSite, VenueSite
+from sim.registry import Claim, Columns, Mechanism, PopulationKind, PopulationSite, VenueSite
 from sim.status import Status
 from sim.units import GWEI, seconds, ticks
 from sim.venues import NO_TOKEN, Venues, draft, make_venues
@@ -185,7 +186,8 @@ class World:
         self._turns: list[PythonTurn] = []
         self._is_on: list[int] = []
         self._is_compiled_code_running = False
-        self._calls: list[Callable[[], None]] = []
+        self._calls: dict[int, Callable[[], None]] = {}
+        self._n_calls = 0
         named = dict.fromkeys(venue.mechanism for venue in plan.venues)
         self._mechanisms = sorted(named, key=lambda mechanism: not mechanism.is_made_first)
         self._number_tokens()
@@ -239,6 +241,7 @@ class World:
             self.group_rows.append(population.rows)
             held.append(self._tokens_of(population, site))
         self.group_tokens = held
+        self._rows = np.array(self.group_rows, np.int64)
 
     def _tokens_of(self, population: PopulationPlan, site: PopulationSite) -> list[int]:
         if population.kind.tokens is not None:
@@ -538,13 +541,14 @@ class World:
 
     def call_at(self, tick: int, rank: int, body: Callable[[], None]) -> None:
         """Call `body` once at a tick, in the place that `rank` has among the events of the tick."""
-        key = _CALLS + len(self._calls)
-        self._calls.append(body)
+        key = _CALLS + self._n_calls
+        self._n_calls += 1
+        self._calls[key] = body
         self.schedule(tick, rank, PYTHON, key)
 
     def _call(self, key: int) -> None:
         if key >= _CALLS:
-            self._calls[key - _CALLS]()
+            self._calls.pop(key)()
         else:
             self.on_python(key)
 
@@ -708,15 +712,7 @@ class World:
 
     def holders(self, token: int) -> list[tuple[int, np.ndarray, np.ndarray]]:
         """Return (group, rows, amounts) of every account that holds some of a token."""
-        found = []
-        for group, rows in enumerate(self.group_rows):
-            column = self.ledger.column[group, token]
-            if column >= 0:
-                held = holdings(self.ledger, group, rows)[:, column]
-                some = np.flatnonzero(held != 0.0)
-                if len(some):
-                    found.append((group, some, held[some]))
-        return found
+        return holders(self.ledger, self._rows, token)
 
     def columns_of(self, site: PopulationSite) -> dict[str, Any]:
         """Return the columns of a population: its state, its balances, and what its kind adds."""
@@ -751,10 +747,7 @@ class World:
         float64, (n_groups, n_tokens), token units; each column adds up to the token's supply, that
         of a wrapped token to 0 (its backing is the escrow)
         """
-        made = np.zeros((len(self.group_names), len(self.tokens)))
-        for group, rows in enumerate(self.group_rows):
-            held = holdings(self.ledger, group, rows)
-            made[group, self.group_tokens[group]] = held.sum(axis=0)
+        made = group_balances(self.ledger, self._rows)
         for claim in self.claims() if claims is None else claims:
             made[claim.group, claim.token] += claim.amount.sum()
         return made
@@ -790,19 +783,21 @@ class World:
         for mechanism in self._mechanisms:
             mechanism.check(self, self.states[mechanism.kind])
 
-    def sample(self) -> dict[str, list[dict[str, Any]]]:
-        """Return the state rows of every mechanism, by record name."""
-        rows: dict[str, list[dict[str, Any]]] = {}
+    def sample(self) -> dict[str, list[Columns]]:
+        """Return the state of every mechanism, by record: the columns of each that has some."""
+        found: dict[str, list[Columns]] = {}
         for mechanism in self._mechanisms:
-            for name, made in mechanism.sample(self, self.states[mechanism.kind]).items():
-                rows.setdefault(name, []).extend(made)
-        return rows
+            for name, columns in mechanism.sample(self, self.states[mechanism.kind]).items():
+                found.setdefault(name, []).append(columns)
+        return found
 
-    def sample_positions(self) -> dict[str, dict[str, Any]]:
-        """Return the columns of the `positions` record now, by record name."""
-        found: dict[str, dict[str, Any]] = {}
+    def sample_positions(self) -> dict[str, list[Columns]]:
+        """Return the positions of every mechanism, by record, in the same form."""
+        found: dict[str, list[Columns]] = {}
         for mechanism in self._mechanisms:
-            found |= mechanism.sample_positions(self, self.states[mechanism.kind])
+            made = mechanism.sample_positions(self, self.states[mechanism.kind])
+            for name, columns in made.items():
+                found.setdefault(name, []).append(columns)
         return found
 
 

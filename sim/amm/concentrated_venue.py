@@ -7,7 +7,7 @@ do is in `sim.amm.concentrated_orders`.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -20,8 +20,10 @@ from sim.amm.concentrated_state import make as make_pools
 from sim.amm.tick_math import MAX_TICK, tick_at_sqrt_price
 from sim.engine import GENESIS, OUTSIDE
 from sim.errors import InputError, InvariantError
+from sim.grouping import rows_by_key
+from sim.holdings import balances_of
 from sim.kernel import bind, kernel
-from sim.registry import Claim, Config, Mechanism, VenueSite, Verb
+from sim.registry import Claim, Columns, Config, Mechanism, VenueSite, Verb
 from sim.status import Status
 
 if TYPE_CHECKING:
@@ -228,39 +230,33 @@ def claims(world: World, own: tuple[ConcentratedState, PoolDesk]) -> list[Claim]
     """Return what the owners of positions hold of the pools."""
     state, desk = own
     amounts = position_holdings(state)
+    table = state.position
+    live = np.flatnonzero(table["pool"] >= 0)
     found = []
-    for row in range(len(state.pool)):
+    for row, at in rows_by_key(table["pool"][live], len(state.pool)):
+        mine = live[at]
+        owners = table["account"][mine]
+        of_group = rows_by_key(table["group"][mine], len(world.group_names))
         pool = np.array([desk.account[row]], np.int64)
-        mine = state.position["pool"] == row
         for side, token in enumerate((int(desk.token0[row]), int(desk.token1[row]))):
-            for group in np.unique(state.position["group"][mine]):
-                of_group = mine & (state.position["group"] == group)
-                owners = state.position["account"][of_group].astype(np.int64)
-                found.append(Claim(int(group), owners, token, amounts[of_group, side]))
-            total = np.array([-amounts[mine, side].sum()])
-            found.append(Claim(int(desk.group[row]), pool, token, total))
+            held = amounts[mine, side]
+            found += [Claim(group, owners[few], token, held[few]) for group, few in of_group]
+            found.append(Claim(int(desk.group[row]), pool, token, np.array([-held.sum()])))
     return found
 
 
-def sample(
-    world: World, own: tuple[ConcentratedState, PoolDesk]
-) -> dict[str, list[dict[str, Any]]]:
-    """Return the rows for the `pools` record."""
+def sample(world: World, own: tuple[ConcentratedState, PoolDesk]) -> dict[str, Columns]:
+    """Return the columns of the `pools` record."""
     state, desk = own
-    rows = []
-    for row in range(len(state.pool)):
-        group, account = int(desk.group[row]), int(desk.account[row])
-        tokens = int(desk.token0[row]), int(desk.token1[row])
-        held = [world.balance(group, account, token) for token in tokens]
-        rows.append(
-            {
-                "venue": int(desk.venue[row]),
-                "reserve0": held[0],
-                "reserve1": held[1],
-                "liquidity": float(state.pool[row]["liquidity"]),
-            }
-        )
-    return {"pools": rows}
+    ledger = world.ledger
+    return {
+        "pools": {
+            "venue": desk.venue,
+            "reserve0": balances_of(ledger, desk.group, desk.account, desk.token0),
+            "reserve1": balances_of(ledger, desk.group, desk.account, desk.token1),
+            "liquidity": state.pool["liquidity"],
+        }
+    }
 
 
 def check(world: World, own: tuple[ConcentratedState, PoolDesk]) -> None:

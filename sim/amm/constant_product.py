@@ -12,7 +12,7 @@ lock.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -21,7 +21,7 @@ from sim.errors import InputError, RefusedError
 from sim.kernel import F8, I8, columnar, handler, kernel, view_of
 from sim.ledger import Ledger, burn, can_pay, mint, slot, transfer
 from sim.orders import order_at, quote_at
-from sim.registry import Claim, Config, Mechanism, VenueSite, Verb
+from sim.registry import Claim, Columns, Config, Mechanism, VenueSite, Verb
 from sim.status import Status
 from sim.venues import Venues, show_price
 
@@ -320,18 +320,15 @@ def claims(world: World, state: ConstantProductState) -> list[Claim]:
     return found
 
 
-def sample(world: World, state: ConstantProductState) -> dict[str, list[dict[str, Any]]]:
-    """Return the rows for the `pools` record."""
+def sample(world: World, state: ConstantProductState) -> dict[str, Columns]:
+    """Return the columns of the `pools` record."""
     return {
-        "pools": [
-            {
-                "venue": int(state.venue[row]),
-                "reserve0": float(state.reserve0[row] + state.fees0[row]),
-                "reserve1": float(state.reserve1[row] + state.fees1[row]),
-                "liquidity": float(state.supply[row]),
-            }
-            for row in range(len(state.fee))
-        ]
+        "pools": {
+            "venue": state.venue,
+            "reserve0": state.reserve0 + state.fees0,
+            "reserve1": state.reserve1 + state.fees1,
+            "liquidity": state.supply,
+        }
     }
 
 

@@ -31,7 +31,7 @@ from sim.kernel import F8, I8, F8x2, columnar, handler, kernel, view_of
 from sim.ledger import Ledger, slot, transfer
 from sim.orders import order_at, quote_at
 from sim.prices import Prices
-from sim.registry import Config, Mechanism, VenueSite, Verb
+from sim.registry import Columns, Config, Mechanism, VenueSite, Verb
 from sim.status import Status
 from sim.units import ticks
 from sim.venues import Venues, show_price
@@ -433,18 +433,16 @@ def make(world: World, sites: Sequence[VenueSite]) -> QuotedDepthState:
     return state
 
 
-def sample(world: World, state: QuotedDepthState) -> dict[str, list[dict[str, Any]]]:
-    """Return the rows for the `pools` record; their liquidity is the depth not in use."""
+def sample(world: World, state: QuotedDepthState) -> dict[str, Columns]:
+    """Return the columns of the `pools` record; their liquidity is the depth not in use."""
+    used = np.array([used_at(state, row, world.now) for row in range(len(state.venue))])
     return {
-        "pools": [
-            {
-                "venue": int(state.venue[row]),
-                "reserve0": float(state.inventory0[row]),
-                "reserve1": float(state.inventory1[row]),
-                "liquidity": float(state.depth[row] - abs(used_at(state, row, world.now))),
-            }
-            for row in range(len(state.venue))
-        ]
+        "pools": {
+            "venue": state.venue,
+            "reserve0": state.inventory0,
+            "reserve1": state.inventory1,
+            "liquidity": state.depth - np.abs(used),
+        }
     }
 
 

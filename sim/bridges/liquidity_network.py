@@ -16,7 +16,7 @@ stays below a cap on what is in flight (CAP).
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -42,7 +42,7 @@ from sim.bridges.transfers import (
 from sim.kernel import F8, I8, F8x2, I8x2, columnar, handler, kernel, records, view_of
 from sim.ledger import Ledger, balance_of, transfer
 from sim.orders import order_at, quote_at
-from sim.registry import Claim, Config, Mechanism, VenueSite, Verb
+from sim.registry import Claim, Columns, Config, Mechanism, VenueSite, Verb
 from sim.status import Status
 from sim.units import ticks
 from sim.venues import Venues
@@ -368,21 +368,19 @@ def claims(world: World, state: LiquidityNetworkState) -> list[Claim]:
     return pending_claims(state, state.tokens[:, ::-1])
 
 
-def sample(world: World, state: LiquidityNetworkState) -> dict[str, list[dict[str, Any]]]:
-    """Return the rows for the `bridges` record."""
+def sample(world: World, state: LiquidityNetworkState) -> dict[str, Columns]:
+    """Return the columns of the `bridges` record."""
+    n = len(state.kink)
     return {
-        "bridges": [
-            {
-                "venue": int(state.venue[row]),
-                "token": world.token_names[int(state.tokens[row, 0])],
-                "locked": float(state.inventory[row, 0]),
-                "minted": float(state.inventory[row, 1]),
-                "in_flight": float(state.in_flight[row].sum()),
-                "backing_ratio": 1.0,
-                "depeg": 0.0,
-            }
-            for row in range(len(state.kink))
-        ]
+        "bridges": {
+            "venue": state.venue,
+            "token": state.tokens[:, 0],
+            "locked": state.inventory[:, 0],
+            "minted": state.inventory[:, 1],
+            "in_flight": state.in_flight.sum(axis=1),
+            "backing_ratio": np.ones(n),
+            "depeg": np.zeros(n),
+        }
     }
 
 

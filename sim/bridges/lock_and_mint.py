@@ -19,7 +19,7 @@ receiver and costs no gas on the far chain.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -48,7 +48,7 @@ from sim.kernel import F8, I8, F8x2, I8x2, columnar, handler, kernel, records, v
 from sim.ledger import Ledger, balance_of, burn, mint, transfer
 from sim.orders import order_at, quote_at
 from sim.prices import Prices, update_prices
-from sim.registry import Claim, Config, Mechanism, VenueSite, Verb
+from sim.registry import Claim, Columns, Config, Mechanism, VenueSite, Verb
 from sim.status import Status
 from sim.units import ticks
 from sim.venues import Venues
@@ -394,26 +394,23 @@ def claims(world: World, state: LockAndMintState) -> list[Claim]:
     return found
 
 
-def sample(world: World, state: LockAndMintState) -> dict[str, list[dict[str, Any]]]:
-    """Return the rows for the `bridges` record."""
-    rows = []
-    for row in range(len(state.escrow)):
-        home, wrapped = (int(token) for token in state.tokens[row])
-        supply = float(world.ledger.supply[wrapped])
-        owed = supply + float(state.in_flight[row].sum())
-        escrow = float(state.escrow[row])
-        rows.append(
-            {
-                "venue": int(state.venue[row]),
-                "token": world.token_names[home],
-                "locked": escrow,
-                "minted": supply,
-                "in_flight": float(state.in_flight[row].sum()),
-                "backing_ratio": float(backing_of.py_func(escrow, owed)),
-                "depeg": depeg_of(world, wrapped, home),
-            }
-        )
-    return {"bridges": rows}
+def sample(world: World, state: LockAndMintState) -> dict[str, Columns]:
+    """Return the columns of the `bridges` record."""
+    home, wrapped = state.tokens.T
+    supply = world.ledger.supply[wrapped]
+    in_flight = state.in_flight.sum(axis=1)
+    pairs = zip(state.escrow.tolist(), (supply + in_flight).tolist(), strict=True)
+    return {
+        "bridges": {
+            "venue": state.venue,
+            "token": home,
+            "locked": state.escrow,
+            "minted": supply,
+            "in_flight": in_flight,
+            "backing_ratio": [backing_of.py_func(escrow, owed) for escrow, owed in pairs],
+            "depeg": [depeg_of(world, *pair) for pair in state.tokens[:, ::-1].tolist()],
+        }
+    }
 
 
 def check(world: World, state: LockAndMintState) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from sim.agenda import DELIVERY_RANK, schedule
 from sim.errors import InvariantError
+from sim.grouping import rows_by_key
 from sim.kernel import blank, kernel
 from sim.ledger import slot
 from sim.registry import Claim, VenueSite
@@ -183,18 +184,17 @@ def pending_claims(state: Any, tokens: np.ndarray) -> list[Claim]:
     state : state of a kind of bridge
     tokens : int64, (n_bridges, 2), token in which the claims on transfers of each side count
     """
+    if state.counter[N_FREE] == len(state.transfers):
+        return []
     table = state.transfers
     table = table[(table["net"] > 0.0) & (table["is_repayment"] == 0)]
+    n_groups = int(table["group"].max(initial=0)) + 1
+    keys = (2 * table["bridge"] + table["side"]) * n_groups + table["group"]
     found = []
-    keys, which = np.unique(
-        np.stack([table["bridge"], table["side"], table["group"]], axis=1),
-        axis=0,
-        return_inverse=True,
-    )
-    for k, (bridge, side, group) in enumerate(keys):
-        mine = table[which.ravel() == k]
-        token, net = int(tokens[bridge, side]), mine["net"].copy()
-        found.append(Claim(int(group), mine["row"].copy(), token, net))
+    for key, mine in rows_by_key(keys, 2 * len(tokens) * n_groups):
+        (bridge, side), group = divmod(key // n_groups, 2), key % n_groups
+        token, net = int(tokens[bridge, side]), table["net"][mine]
+        found.append(Claim(group, table["row"][mine], token, net))
         own = np.array([state.account[bridge]], np.int64)
         found.append(Claim(int(state.group[bridge]), own, token, np.array([-net.sum()])))
     return found
@@ -209,12 +209,13 @@ def depeg_of(world: World, token: int, par: int) -> float:
     par : token whose reference price is its par
     """
     venues, usd = world.venues, world.prices.reference
-    for venue in range(len(venues.price)):
-        if venues.token0[venue] == token:
-            return float(venues.price[venue] * usd[venues.token1[venue]] / usd[par] - 1.0)
-        if venues.token1[venue] == token:
-            return float(usd[venues.token0[venue]] / venues.price[venue] / usd[par] - 1.0)
-    return 0.0
+    pools = np.flatnonzero((venues.token0 == token) | (venues.token1 == token))
+    if not len(pools):
+        return 0.0
+    venue = int(pools[0])
+    if venues.token0[venue] == token:
+        return float(venues.price[venue] * usd[venues.token1[venue]] / usd[par] - 1.0)
+    return float(usd[venues.token0[venue]] / venues.price[venue] / usd[par] - 1.0)
 
 
 def check_equal(what: str, found: float, expected: float, moves: int, largest: float) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from sim.errors import InvariantError
 from sim.feeds import Feeds
+from sim.grouping import ranges, sort_rows
 from sim.kernel import kernel
 from sim.lending.reserve import (
     borrow_index_at,
@@ -17,7 +18,7 @@ from sim.lending.reserve import (
     utilization,
 )
 from sim.lending.settings import KIND
-from sim.registry import Claim
+from sim.registry import Claim, Columns
 from sim.units import TICKS_PER_SECOND
 
 if TYPE_CHECKING:
@@ -51,6 +52,48 @@ def grown_indices(state: LendingState, now: int) -> tuple[np.ndarray, np.ndarray
     return supply_index, borrow_index
 
 
+@kernel
+def _value(state, position, worth, has, owes):  # type: ignore[no-untyped-def]
+    """Return collateral, its weighted value and debt of one position."""
+    collateral = threshold = debt = 0.0
+    for place in range(state.collateral_reserve.shape[1]):
+        k = state.collateral_reserve[position, place]
+        if k >= 0:
+            value = state.collateral_scaled[position, place] * has[k]
+            collateral += value * worth[0, k]
+            threshold += value * worth[1, k]
+    for place in range(state.debt_reserve.shape[1]):
+        k = state.debt_reserve[position, place]
+        if k >= 0:
+            debt += state.debt_scaled[position, place] * owes[k]
+    return collateral, threshold, debt
+
+
+@kernel(inline=False)
+def _value_positions(state, worth, has, owes, book):  # type: ignore[no-untyped-def]
+    """Write collateral, its weighted value and debt of every position: (3, n_positions)."""
+    for position in range(book.shape[1]):
+        book[0, position], book[1, position], book[2, position] = _value(
+            state, position, worth, has, owes
+        )
+
+
+class _Values(NamedTuple):
+    """What a scaled claim or debt is worth at given prices and a tick."""
+
+    worth: np.ndarray  # float64, (2, n_reserves), 1 and liquidation threshold, 0: no collateral
+    has: np.ndarray  # float64, (n_reserves,), USD per scaled claim
+    owes: np.ndarray  # float64, (n_reserves,), USD per scaled debt
+
+
+def _values_at(
+    state: LendingState, price: np.ndarray, indices: tuple[np.ndarray, np.ndarray]
+) -> _Values:
+    counts = (state.reserves["flag_bits"] & 16) != 0
+    worth = np.stack([np.ones(len(price)), state.reserves["liquidation_threshold"]]) * counts
+    return _Values(worth, indices[0] * price, indices[1] * price)
+
+
 def value_book(state: LendingState, price: np.ndarray, now: int) -> Book:
     """Return what every position has and owes at the given prices of the reserves.
 
@@ -58,18 +101,10 @@ def value_book(state: LendingState, price: np.ndarray, now: int) -> Book:
     ----------
     price : float64, (n_reserves,), USD
     """
-    supply_index, borrow_index = grown_indices(state, now)
-    counts = (state.reserves["flag_bits"] & 16) != 0
-    weight = state.reserves["liquidation_threshold"] * counts
-    value = state.collateral_scaled * (supply_index * price)[state.collateral_reserve]
-    value = np.where(state.collateral_reserve >= 0, value, 0.0)
-    debt = state.debt_scaled * (borrow_index * price)[state.debt_reserve]
-    debt = np.where(state.debt_reserve >= 0, debt, 0.0)
-    return Book(
-        collateral=(value * counts[state.collateral_reserve]).sum(axis=1),
-        threshold=(value * weight[state.collateral_reserve]).sum(axis=1),
-        debt=debt.sum(axis=1),
-    )
+    book = np.empty((3, len(state.positions)))
+    values = _values_at(state, price, grown_indices(state, now))
+    _value_positions(state, *values, book)
+    return Book(*book)
 
 
 def shortfall_shares(book: Book) -> np.ndarray:
@@ -79,6 +114,23 @@ def shortfall_shares(book: Book) -> np.ndarray:
     """
     short = np.maximum(book.debt - book.collateral, 0.0)
     return np.asarray(np.divide(short, book.debt, out=np.zeros(len(short)), where=book.debt > 0.0))
+
+
+@kernel(inline=False)
+def _note_unsafe(state, worth, has, owes, index, now, since, latent):  # type: ignore[no-untyped-def]
+    """Note since when positions are unsafe; add to `latent` the debt beyond their collateral."""
+    for position in range(since.shape[0]):
+        collateral, threshold, debt = _value(state, position, worth, has, owes)
+        if not (debt > 0.0 and threshold < debt):
+            since[position] = -1
+        elif since[position] < 0:
+            since[position] = now
+        if debt > collateral:
+            share = (debt - collateral) / debt
+            for place in range(state.debt_reserve.shape[1]):
+                k = state.debt_reserve[position, place]
+                if k >= 0:
+                    latent[k] += state.debt_scaled[position, place] * index[k] * share
 
 
 @kernel(inline=False)
@@ -101,10 +153,23 @@ class Entries(NamedTuple):
     amount: np.ndarray  # float64, (n,), tokens
 
 
+@kernel(inline=False)
+def _list_entries(slots, scaled, index, position, reserve, amount):  # type: ignore[no-untyped-def]
+    """Write the filled slots, position after position; returns how many there are."""
+    n = 0
+    for row in range(slots.shape[0]):
+        for place in range(slots.shape[1]):
+            k = slots[row, place]
+            if k >= 0:
+                position[n], reserve[n], amount[n] = row, k, scaled[row, place] * index[k]
+                n += 1
+    return n
+
+
 def _entries(slots: np.ndarray, scaled: np.ndarray, index: np.ndarray) -> Entries:
-    position, slot_number = np.nonzero(slots >= 0)
-    reserve = slots[position, slot_number].astype(np.int64)
-    return Entries(position, reserve, scaled[position, slot_number] * index[reserve])
+    columns = np.empty(slots.size, np.int64), np.empty(slots.size, np.int64), np.empty(slots.size)
+    n = _list_entries(slots, scaled, index, *columns)
+    return Entries(*(column[:n] for column in columns))
 
 
 def claims(world: World, own: tuple[LendingState, LendingDesk]) -> list[Claim]:
@@ -147,67 +212,52 @@ def _by_owner(
 ) -> list[Claim]:
     """Return the entries as claims, one for each population and reserve."""
     n = len(state.reserves)
-    key = state.positions["population"][position].astype(np.int64) * n + reserve
-    order = np.argsort(key, kind="stable")
-    keys, first = np.unique(key[order], return_index=True)
-    owners = state.positions["owner"][position].astype(np.int64)
+    population = state.positions["population"].astype(np.int64)
+    order, bounds = sort_rows(population[position] * n + reserve, n * (int(population.max()) + 1))
+    owners, amounts = state.positions["owner"][position[order]], amount[order]
+    tokens = state.reserves["token"].tolist()
     return [
-        Claim(
-            int(which // n),
-            owners[mine],
-            int(state.reserves["token"][which % n]),
-            amount[mine],
-        )
-        for which, mine in zip(keys, np.split(order, first[1:]), strict=True)
+        Claim(key // n, owners[start:end].astype(np.int64), tokens[key % n], amounts[start:end])
+        for key, start, end in ranges(bounds)
     ]
 
 
-def sample(world: World, own: tuple[LendingState, LendingDesk]) -> dict[str, list[dict[str, Any]]]:
-    """Return the rows of the `markets` record, and note which positions have become unsafe."""
+def sample(world: World, own: tuple[LendingState, LendingDesk]) -> dict[str, Columns]:
+    """Return the columns of the `markets` record; note which positions have become unsafe."""
     state, desk = own
-    reference = world.prices.reference[state.reserves["token"]]
-    book = value_book(state, reference, world.now)
-    is_unsafe = (book.debt > 0.0) & (book.threshold < book.debt)
-    desk.unsafe_since[~is_unsafe] = -1
-    desk.unsafe_since[is_unsafe & (desk.unsafe_since < 0)] = world.now
-    part = shortfall_shares(book)
-    supply_index, borrow_index = grown_indices(state, world.now)
-    owed = _entries(state.debt_reserve, state.debt_scaled, borrow_index)
-    latent = np.bincount(owed.reserve, owed.amount * part[owed.position], len(state.reserves))
-    names = venue_numbers(world)
-    rates = np.zeros((len(state.reserves), 3))
+    reserves, n = state.reserves, len(state.reserves)
+    reference = world.prices.reference[reserves["token"]]
+    supply_index, borrow_index = indices = grown_indices(state, world.now)
+    values = _values_at(state, reference, indices)
+    latent = np.zeros(n)
+    _note_unsafe(state, *values, borrow_index, world.now, desk.unsafe_since, latent)
+    rates = np.zeros((n, 3))
     _read_rates(state, rates)
-    rows = []
-    for k, asset in enumerate(state.reserves):
-        supplied = float(asset.scaled_supply + asset.scaled_treasury) * float(supply_index[k])
-        rows.append(
-            {
-                "venue": int(names[asset.market]),
-                "token": world.token_names[asset.token],
-                "supplied": supplied,
-                "borrowed": float(asset.scaled_debt * borrow_index[k]),
-                "cash": float(asset.cash),
-                "utilization": float(rates[k, 0]),
-                "borrow_rate": float(rates[k, 1]),
-                "supply_rate": float(rates[k, 2]),
-                "oracle_price": float(asset.price),
-                "bad_debt": float(asset.written_off * reference[k]),
-                "latent_bad_debt": float(latent[k] * reference[k]),
-            }
-        )
-    return {"markets": rows}
+    return {
+        "markets": {
+            "venue": venue_numbers(world, desk)[reserves["market"]],
+            "token": reserves["token"],
+            "supplied": (reserves["scaled_supply"] + reserves["scaled_treasury"]) * supply_index,
+            "borrowed": reserves["scaled_debt"] * borrow_index,
+            "cash": reserves["cash"],
+            "utilization": rates[:, 0],
+            "borrow_rate": rates[:, 1],
+            "supply_rate": rates[:, 2],
+            "oracle_price": reserves["price"],
+            "bad_debt": reserves["written_off"] * reference,
+            "latent_bad_debt": latent * reference,
+        }
+    }
 
 
-def venue_numbers(world: World) -> np.ndarray:
+def venue_numbers(world: World, desk: LendingDesk) -> np.ndarray:
     """Return the venue of each lending market: int64, (n_markets,)."""
-    return np.array([s.number for s in world.venue_sites if s.config.kind == KIND], np.int64)
+    return np.flatnonzero(world.venues.group == desk.group[0])
 
 
-def sample_positions(
-    world: World, own: tuple[LendingState, LendingDesk]
-) -> dict[str, dict[str, Any]]:
+def sample_positions(world: World, own: tuple[LendingState, LendingDesk]) -> dict[str, Columns]:
     """Return the columns of the `positions` record: every position with a debt."""
-    state, _ = own
+    state, desk = own
     at_oracle = value_book(state, state.reserves["price"], world.now)
     reference = world.prices.reference[state.reserves["token"]]
     at_reference = value_book(state, reference, world.now)
@@ -216,10 +266,9 @@ def sample_positions(
     positions = state.positions[rows]
     return {
         "positions": {
-            "time": np.full(len(rows), world.time),
-            "venue": [world.venue_names[v] for v in venue_numbers(world)[positions["market"]]],
+            "venue": venue_numbers(world, desk)[positions["market"]],
             "position": rows,
-            "population": [world.group_names[g] for g in positions["population"]],
+            "population": positions["population"],
             "account": positions["owner"],
             "collateral": at_oracle.collateral[rows],
             "debt": debt,

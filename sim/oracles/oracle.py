@@ -41,7 +41,7 @@ from sim.feeds import (
 )
 from sim.kernel import handler, kernel, view_of
 from sim.orders import order_at
-from sim.registry import Config, Mechanism, ShockKind, VenueSite, Verb
+from sim.registry import Columns, Config, Mechanism, ShockKind, VenueSite, Verb
 from sim.status import Status
 from sim.units import TICKS_PER_SECOND, YEAR, ticks
 from sim.venues import Venues
@@ -387,21 +387,19 @@ def _read_all(feeds, venues, prices, now, values):  # type: ignore[no-untyped-de
         values[feed] = read_feed(feeds, venues, prices, feed, now)
 
 
-def sample(world: World, feeds: Feeds) -> dict[str, list[dict[str, Any]]]:
-    """Return the rows of the `oracles` record."""
-    rows = []
+def sample(world: World, feeds: Feeds) -> dict[str, Columns]:
+    """Return the columns of the `oracles` record."""
     values = np.zeros(len(feeds.kind))
     _read_all(feeds, world.venues, world.prices, world.now, values)
-    for feed, value in enumerate(values):
-        rows.append(
-            {
-                "feed": world.venue_names[int(feeds.venue[feed])],
-                "reported": float(value),
-                "reference": float(world.prices.reference[feeds.token[feed]]),
-                "age": float(age_of(feeds, feed, world.now) / TICKS_PER_SECOND),
-            }
-        )
-    return {"oracles": rows}
+    ages = np.array([age_of(feeds, feed, world.now) for feed in range(len(feeds.venue))])
+    return {
+        "oracles": {
+            "feed": feeds.venue,
+            "reported": values,
+            "reference": world.prices.reference[feeds.token],
+            "age": ages / TICKS_PER_SECOND,
+        }
+    }
 
 
 class FreezeOracle(Config):

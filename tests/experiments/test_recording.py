@@ -3,90 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
-import pyarrow.parquet as pq
 import pytest
 
-from experiments import load_scenario, run
-from experiments.recording import TableWriter, Text, schema_of
+from experiments import build, fill_records, load_scenario, record_tables, run
+from experiments.recording import Recorder
 from sim.errors import InvariantError
-from sim.records import TABLES, table
+from sim.kernel import Kernel
 from sim.status import Status
-
-PRICES = table("prices")
-
-
-def _columns(n, asset="ETH", first=0.0):
-    numbers = {c.name: first + np.arange(n, dtype=float) for c in PRICES.columns}
-    return numbers | {"asset": [asset] * n}
-
-
-def _digest(*batches):
-    writer = TableWriter(PRICES, None)
-    for batch in batches:
-        writer.append(batch)
-    writer.close()
-    return writer.digest()
-
-
-# --- one table ------------------------------------------------------------------------------------
-
-
-def test_the_hash_does_not_depend_on_how_rows_come_in():
-    whole = _columns(5)
-    halves = [{k: v[:2] for k, v in whole.items()}, {k: v[2:] for k, v in whole.items()}]
-
-    assert _digest(whole) == _digest(*halves)
-
-
-def test_the_hash_does_not_depend_on_how_text_is_coded():
-    names = ["ETH", "DAI", "ETH"]
-    coded = Text(np.array([2, 0, 2]), ["DAI", "unused", "ETH"])
-
-    assert _digest(_columns(3) | {"asset": names}) == _digest(_columns(3) | {"asset": coded})
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"reference": np.array([0.0, np.nextafter(1.0, 2.0), 2.0])},
-        {"reference": np.array([0.0, 2.0, 1.0])},
-        {"asset": ["ETH", "ETH", "DAI"]},
-    ],
-)
-def test_the_hash_sees_every_value_and_its_row(change):
-    assert _digest(_columns(3)) != _digest(_columns(3) | change)
-
-
-def test_the_hash_sees_where_a_text_ends():
-    assert _digest(_columns(2) | {"asset": ["ab", "c"]}) != _digest(
-        _columns(2) | {"asset": ["a", "bc"]}
-    )
-
-
-def test_a_table_is_the_same_in_memory_and_in_its_file(tmp_path):
-    kept, written = TableWriter(PRICES, None), TableWriter(PRICES, tmp_path)
-    for writer in (kept, written):
-        writer.append(_columns(3))
-        writer.append(_columns(2, "DAI", 10.0))
-        writer.close()
-
-    file = pq.read_table(tmp_path / "prices.parquet").to_pandas()
-    pd.testing.assert_frame_equal(file, kept.to_arrow().to_pandas())
-    assert kept.n_rows == written.n_rows == len(file) == 5
-    assert file["asset"].tolist() == ["ETH"] * 3 + ["DAI"] * 2
-    assert file["reference"].tolist() == [0, 1, 2, 10, 11]
-
-
-@pytest.mark.parametrize("name", TABLES)
-def test_an_empty_table_has_all_its_columns(name):
-    assert TableWriter(TABLES[name], None).to_arrow().schema == schema_of(TABLES[name])
-
-
-def test_columns_of_unequal_length_or_missing_are_a_fault():
-    with pytest.raises(KeyError, match="reference"):
-        _digest({k: v for k, v in _columns(2).items() if k != "reference"})
-
 
 # --- a run ----------------------------------------------------------------------------------------
 
@@ -189,3 +112,73 @@ def test_a_world_that_breaks_its_rules_is_found_at_the_next_check():
 
     with pytest.raises(InvariantError):
         run(scenario, 1, progress=forge)
+
+
+# --- the work of recording ------------------------------------------------------------------------
+
+
+def _recorded(monkeypatch=None, rows=None, every="5m"):
+    """Return the recorder of an hour in which many trade, after it has finished."""
+    if monkeypatch is not None:
+        monkeypatch.setattr(fill_records, "_ROWS_WAITING", rows)
+        monkeypatch.setattr(record_tables, "_ROWS_A_GROUP", rows)
+    changes = [TRADERS.replace("50,", "500,"), FEES, f"records.sample_seconds={every}"]
+    scenario = load_scenario("quiet-market", changes, until=3_600.0)
+    model = build(scenario, 3)
+    recorder = Recorder(model.world, scenario.records)
+    model.run_until(scenario.horizon)
+    recorder.finish()
+    return recorder
+
+
+def test_records_do_not_depend_on_how_many_rows_wait(monkeypatch):
+    whole = _recorded()
+    pieces = _recorded(monkeypatch, 7)
+
+    assert whole.writers["fills"].n_rows > 500
+    assert len(whole.writers["fills"]._batches) == 1
+    assert len(pieces.writers["fills"]._batches) == -(-whole.writers["fills"].n_rows // 7)
+    assert pieces.content_hash() == whole.content_hash()
+
+
+def test_fills_and_blocks_do_not_depend_on_how_often_the_state_is_sampled():
+    seldom, often = _recorded(every="1h"), _recorded(every="10s")
+
+    for name in ("fills", "causes", "chains"):
+        assert often.writers[name].digest() == seldom.writers[name].digest()
+    assert often.writers["pools"].n_rows == 361 * seldom.writers["pools"].n_rows / 2
+
+
+def test_no_fill_waits_longer_than_its_turn(monkeypatch):
+    most = []
+    take = fill_records.EngineRecords.take_fills
+
+    def watch(self, fills):
+        take(self, fills)
+        most.append(self._n_waiting["fills"])
+
+    monkeypatch.setattr(fill_records.EngineRecords, "take_fills", watch)
+    _recorded(monkeypatch, 50)
+    assert len(most) > 10
+    assert max(most) < 50
+
+
+def test_a_sample_calls_as_much_compiled_code_for_many_pools_as_for_one(monkeypatch):
+    def calls(n_pools):
+        pools = [
+            f"venues.more-{k}={{kind: constant_product, chain: mainnet, tokens: [ETH, USD], "
+            "fee: 0.003, value_usd: 1e5}"
+            for k in range(n_pools)
+        ]
+        scenario = load_scenario("quiet-market", pools, until=3_600.0)
+        recorder = Recorder(build(scenario, 1).world, scenario.records)
+        recorder.samples.take_state()
+        counted = []
+        call = Kernel.__call__
+        with monkeypatch.context() as patch:
+            patch.setattr(Kernel, "__call__", lambda *a: (counted.append(a[0]), call(*a))[1])
+            recorder.samples.take_state()
+        assert recorder.samples._waiting["pools"].n_rows == 2 * (1 + n_pools)
+        return len(counted)
+
+    assert calls(20) == calls(0) > 0

@@ -151,8 +151,8 @@ def test_minting_without_a_lock_dilutes_everyone_alike_and_is_named(lock_world):
     w = lock_world(wrapped_each=100.0)
     w.shock("forge", mode="mint_on_destination", population="people", amount=125.0)
     w.run(1.0)
-    row = w.world.sample()["bridges"][0]
-    assert row["backing_ratio"] == 500.0 / 625.0
+    (bridges,) = w.world.sample()["bridges"]
+    assert bridges["backing_ratio"] == [500.0 / 625.0]
     wrapped = w.world.token("other", "bETH")
     assert w.world.prices.fundamental[wrapped] == PRICE * 0.8
     assert w.state.forged[0].tolist() == [125.0, 0.0]
