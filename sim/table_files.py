@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn
 
 import numpy as np
+from pydantic import Field
 
 from sim.errors import ScenarioError
+from sim.registry import Config
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +44,40 @@ class FileFormat(NamedTuple):
     def required(self) -> tuple[str, ...]:
         """Names of the columns that every file of this kind has."""
         return tuple(column.name for column in self.columns if column.is_required)
+
+
+class FileSource(Config):
+    """A file that a scenario names: where it is, and what it must hold."""
+
+    file: str = Field(
+        min_length=1,
+        description="CSV or Parquet file, from the folder of the scenario; `undertow files` "
+        "prints its columns.",
+    )
+    sha256: str | None = Field(
+        None,
+        pattern="^[0-9a-f]{64}$",
+        description="Hash of the file, which is then refused when it has changed; filled in by "
+        "every run. A file outside the folder of the scenario needs it.",
+    )
+
+    def read(self) -> Any:
+        """Return what the file holds; each kind of source reads its own."""
+        raise NotImplementedError
+
+    def table(self, of: FileFormat) -> TableFile:
+        """Read the file.
+
+        Raises
+        ------
+        ScenarioError
+            It cannot be read, lacks a column, or is not the file of that hash.
+        """
+        found = read_table(self.file, of)
+        if self.sha256 not in (None, found.sha256):
+            why = f"has SHA-256 {found.sha256}, not {self.sha256}"
+            found.refuse(None, f"{why}; give that file, or leave sha256 out")
+        return found
 
 
 class TableFile(NamedTuple):
@@ -125,11 +161,72 @@ class TableFile(NamedTuple):
         ScenarioError
             A cell is empty.
         """
-        cells = [None if cell is None else str(cell).strip() for cell in self.column(name).to_pylist()]
-        for row, cell in enumerate(cells):
-            if not cell:
-                self.refuse(row, f"{name} is missing; every row needs one")
-        return cells  # type: ignore[return-value]
+        cells = ["" if c is None else str(c).strip() for c in self.column(name).to_pylist()]
+        for row in np.flatnonzero([not cell for cell in cells])[:1]:
+            self.refuse(int(row), f"{name} is missing; every row needs one")
+        return cells
+
+    def amounts(self, name: str) -> np.ndarray:
+        """Return a column of finite numbers of at least 0: float64, (n_rows,).
+
+        Raises
+        ------
+        ScenarioError
+            A cell is something else.
+        """
+        found = self.numbers(name)
+        allowed = "it must be a finite number of at least 0"
+        self.check(name, found, lambda v: np.isfinite(v) & (v >= 0.0), allowed)
+        return found
+
+    def whole_numbers(self, name: str) -> np.ndarray:
+        """Return a column of whole numbers: int64, (n_rows,).
+
+        Raises
+        ------
+        ScenarioError
+            A cell is something else.
+        """
+        found = self.numbers(name)
+        allowed = "it must be a whole number"
+        self.check(name, found, lambda v: (v == np.rint(v)) & (np.abs(v) < 2**53), allowed)
+        return found.astype(np.int64)
+
+    def unique(self, *names: str) -> None:
+        """Refuse the first row that repeats the texts of another in the given columns.
+
+        Raises
+        ------
+        ScenarioError
+            There is one; names both places.
+        """
+        seen: dict[tuple[str, ...], int] = {}
+        for row, key in enumerate(zip(*(self.texts(name) for name in names), strict=True)):
+            first = seen.setdefault(key, row)
+            if first != row:
+                named = ", ".join(f"{n} {k!r}" for n, k in zip(names, key, strict=True))
+                self.refuse(
+                    row, f"{named} stands in {self.place(first)} already; add them up in one row"
+                )
+
+    def constant(self, name: str, group: list[str]) -> dict[str, float]:
+        """Return the one positive number that a column has for each text of a group.
+
+        Raises
+        ------
+        ScenarioError
+            A number is not positive, or differs from that of an earlier row of its group.
+        """
+        values = self.numbers(name)
+        found: dict[str, float] = {}
+        allowed = "it must be a finite number above 0"
+        self.check(name, values, lambda v: np.isfinite(v) & (v > 0.0), allowed)
+        for row, (key, value) in enumerate(zip(group, values.tolist(), strict=True)):
+            if found.setdefault(key, value) != value:
+                self.refuse(
+                    row, f"{name} of {key!r} is {value:g}; an earlier row has {found[key]:g}"
+                )
+        return found
 
     def check(
         self,

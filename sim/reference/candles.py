@@ -92,7 +92,9 @@ def load_candles(
     steps, counts = np.unique(np.diff(time), return_counts=True)
     interval = int(steps[np.argmax(counts)])
     window = _window(source, time, interval, start, horizon_seconds)
-    return Candles(source.file, source.sha256, interval, *(columns[name][window] for name in COLUMNS))
+    return Candles(
+        source.file, source.sha256, interval, *(columns[name][window] for name in COLUMNS)
+    )
 
 
 # --- reading -------------------------------------------------------------------------------------
