@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from experiments.faults import fault
 from experiments.file_places import file_at
 from sim.errors import ScenarioError
-from sim.table_files import FileSource
+from sim.table_files import FileSource, TableFile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,5 +64,5 @@ def _read(
         held = known.read()
     except ScenarioError as error:
         raise fault(source, place, str(error)) from None
-    table = getattr(held, "table", held)
+    table = held if isinstance(held, TableFile) else held.table
     return known.model_copy(update={"sha256": table.sha256}), getattr(held, "n_accounts", None)

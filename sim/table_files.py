@@ -87,7 +87,7 @@ class TableFile(NamedTuple):
     file: str  # where it was read
     data: bytes
     is_parquet: bool
-    table: Any  # pyarrow.Table
+    cells: Any  # pyarrow.Table
 
     @property
     def sha256(self) -> str:
@@ -97,7 +97,7 @@ class TableFile(NamedTuple):
     @property
     def n_rows(self) -> int:
         """Rows of data."""
-        return int(self.table.num_rows)
+        return int(self.cells.num_rows)
 
     def refuse(self, row: int | None, problem: str) -> NoReturn:
         """Raise with the file and the place: a line of a CSV, a row of a Parquet file.
@@ -122,11 +122,11 @@ class TableFile(NamedTuple):
 
     def has(self, name: str) -> bool:
         """Return whether the file has a column."""
-        return name in self.table.column_names
+        return name in self.cells.column_names
 
     def column(self, name: str) -> Any:
         """Return a column as pyarrow has it."""
-        return self.table.column(name)
+        return self.cells.column(name)
 
     def numbers(self, name: str) -> np.ndarray:
         """Return a column as float64, (n_rows,); what is missing is NaN.
@@ -263,7 +263,7 @@ def read_table(path: str | Path, of: FileFormat, least: int = 1) -> TableFile:
         ) from None
     source = TableFile(of, str(path), data, data[:4] == b"PAR1", None)
     _check_text(source)
-    source = source._replace(table=_table_of(source))
+    source = source._replace(cells=_table_of(source))
     _check_columns(source)
     if source.n_rows < least:
         source.refuse(None, f"has {source.n_rows} {of.content}; at least {least} are needed")
@@ -312,7 +312,7 @@ def _table_of(source: TableFile) -> Any:
 
 
 def _check_columns(source: TableFile) -> None:
-    names, of = list(source.table.column_names), source.format
+    names, of = list(source.cells.column_names), source.format
     for column in of.columns:
         count = names.count(column.name)
         if count == 1 or (count == 0 and not column.is_required):
