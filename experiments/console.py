@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from experiments.compiling import compile_all, is_ready
+from sim.errors import InputError
 from sim.units import HOUR
 
 if TYPE_CHECKING:
@@ -161,6 +162,24 @@ def print_records(name: str | None) -> None:
             table.add_column(title, overflow="fold")
         for column in declared.columns:
             table.add_row(*(part or "-" for part in _cells(column)))
+        _console().print(table)
+        _say("")
+
+
+def print_formats(name: str | None) -> None:
+    """Print the declared formats of files."""
+    from experiments.kinds import file_formats
+
+    formats = file_formats()
+    if name is not None and name not in formats:
+        raise InputError(f"no file format '{name}'; there are: {', '.join(formats)}")
+    for declared in [formats[name]] if name else formats.values():
+        table = Table(title=f"{declared.name}: {declared.meaning}", title_justify="left", box=None)
+        for title in ("column", "type", "unit", "needed", "meaning"):
+            table.add_column(title, overflow="fold")
+        for column in declared.columns:
+            needed = "yes" if column.is_required else "no"
+            table.add_row(column.name, column.kind, column.unit or "-", needed, column.meaning)
         _console().print(table)
         _say("")
 
