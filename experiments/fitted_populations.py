@@ -24,7 +24,7 @@ def as_populations(fit: FileFit, chain: str, market: str) -> str:
             "with a health factor below 1;"
         ),
         (
-            f"# {fit.n_left_out:,} left out (too small, few of their kind, or one asset on both "
+            f"# {fit.n_left_out:,} left out (too small, few of their kind, one asset on both "
             f"sides), with {fit.left_out_usd:,.4g} USD of debt."
         ),
         "populations:",
