@@ -167,13 +167,14 @@ def show_scenario(scenario: ScenarioArgument) -> None:
 def check_scenario(scenario: ScenarioArgument, set_: SetOption = None) -> None:
     """Validate a scenario, build its world and say what it holds, without running it."""
     from experiments.composition import build
-    from experiments.console import prepare_engine, print_scenarios
+    from experiments.console import prepare_engine, print_books, print_scenarios
     from experiments.scenario import load_scenario
 
     loaded = load_scenario(scenario, set_ or ())
     prepare_engine([loaded])
-    build(loaded)
+    model = build(loaded)
     print_scenarios([loaded])
+    print_books(model)
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -149,6 +150,21 @@ def print_scenarios(scenarios: list[Scenario]) -> None:
             scenario.description,
         )
     _console().print(table)
+
+
+def print_books(model: Any) -> None:
+    """Print what the files of positions hold, a line for each population that starts from one."""
+    for plan in model.world.plan.populations:
+        if getattr(plan.config, "positions", None) is None:
+            continue
+        people = model.populations[plan.name]
+        health = people.get("health_factor")
+        has_debt = health < math.inf
+        _say(
+            f"{plan.name}: {len(health):,} accounts of {plan.config.positions.file}, "
+            f"{has_debt.sum():,} with debt, {(health < 1.0).sum():,} of these with a health factor "
+            "below 1"
+        )
 
 
 def print_records(name: str | None) -> None:

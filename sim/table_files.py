@@ -223,9 +223,8 @@ class TableFile(NamedTuple):
         self.check(name, values, lambda v: np.isfinite(v) & (v > 0.0), allowed)
         for row, (key, value) in enumerate(zip(group, values.tolist(), strict=True)):
             if found.setdefault(key, value) != value:
-                self.refuse(
-                    row, f"{name} of {key!r} is {value:g}; an earlier row has {found[key]:g}"
-                )
+                what = f"{name} of {key!r}" if key else name
+                self.refuse(row, f"{what} is {value:g}; an earlier row has {found[key]:g}")
         return found
 
     def check(

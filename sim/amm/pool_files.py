@@ -129,9 +129,7 @@ class LiquiditySource(FileSource):
         whole = [""] * table.n_rows
         prices = table.constant("price", whole) if table.has("price") else {}
         if self.price == "from_file" and not prices:
-            table.refuse(
-                None, "has no column 'price' for price: from_file; add it, or leave it out"
-            )
+            table.refuse(None, "has no column 'price', which price: from_file needs; add it")
         return Ranges(table, lower, upper, liquidity, prices.get("", math.nan))
 
 

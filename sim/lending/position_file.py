@@ -102,6 +102,8 @@ def positions_of(table: TableFile, names: dict[str, str] | None = None) -> Posit
     table.unique("account", "asset")
     collateral, debt = table.amounts("collateral"), table.amounts("debt")
     given, owners = table.texts("asset"), table.texts("account")
+    for name in (names or {}).keys() - set(given):
+        table.refuse(None, f"has no asset {name!r}, which names translates; leave it out there")
     called = [(names or {}).get(name, name) for name in given]
     assets, accounts = tuple(dict.fromkeys(called)), tuple(dict.fromkeys(owners))
     if len(assets) < len(set(given)):

@@ -220,7 +220,7 @@ def test_bad_debt_by_threshold_bonus_and_delay_is_that_of_the_table(crash):
 
 @needs_prices
 def test_liquidations_at_once_leave_next_to_nothing(crash):
-    # A close falls at most 6.9 % below the last, less than the cushion of all but the thinnest.
+    # A close lies at most 7.1 % below all before it; 1 - 1 / (LT (1 + b)) is -6.5 % and beyond.
     _, simulated = crash
     found = {case.threshold: mean for case, mean in zip(CASES, simulated.mean(1), strict=True)
              if case.delay == 0}  # fmt: skip
