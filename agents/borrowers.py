@@ -5,7 +5,8 @@ quantile of 10 % at 1.2 says that a tenth of the *debt* has a health factor belo
 borrowers are awake: when their health factor falls below their own alarm they react after their own
 delay, while they have means: they repay with the debt token they hold, or top up with collateral.
 The others sleep. An alarm lies at most half way from 1 to the health factor of the start: a book at
-rest stays at rest.
+rest stays at rest. With `positions` the debts and health factors are those of a file of real
+accounts, and `collateral` and `debt` are what people defend themselves with.
 """
 
 from __future__ import annotations
@@ -17,15 +18,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 import numpy as np
 from pydantic import Field, model_validator
 
+from agents.debt_books import enter_debts
 from agents.population import ColumnarAgent
 from sim.chain import clock_at
 from sim.draws import normal, normal_column, uniform_column, uniforms
-from sim.errors import InputError
 from sim.feeds import Feeds
 from sim.kernel import F8, I8, columnar, handler, kernel, view_of
 from sim.ledger import Ledger, balance_of
 from sim.lending.account import account_values, debt_of
-from sim.lending.building import enter, open_positions, reserve_of
+from sim.lending.building import reserve_of
+from sim.lending.position_file import PositionSource
 from sim.lending.reading import value_book
 from sim.lending.state import LendingState
 from sim.mempool import Outbox, post
@@ -71,17 +73,30 @@ class BorrowersConfig(Config):
     kind: Literal["borrowers"]
     chain: str = Field(description="Chain of the market.")
     market: str = Field(description="Lending market.")
-    count: int = Field(gt=0, le=10_000_000, description="Number of borrowers.")
+    count: int | None = Field(
+        None,
+        gt=0,
+        le=10_000_000,
+        description="Number of borrowers; that of the accounts in the file with positions.",
+    )
     collateral: str = Field(description="Symbol of the collateral.")
     debt: str = Field(description="Symbol of the debt.")
-    debt_usd: float = Field(
-        gt=0.0, description="Debt of all at the start.", json_schema_extra={"unit": "USD"}
+    positions: PositionSource | None = Field(
+        None, description="File of accounts, in place of debt_usd and health_quantiles."
+    )
+    debt_usd: float | None = Field(
+        None,
+        gt=0.0,
+        description="Debt of all at the start; not with positions.",
+        json_schema_extra={"unit": "USD"},
     )
     debt_log_sd: float = Field(
         2.7, ge=0.0, le=5.0, description="Standard deviation of the logarithm of debts."
     )
-    health_quantiles: Annotated[list[Quantile], Field(min_length=2)] = Field(
-        description="Pairs [share of debt, health factor below which that share lies], rising."
+    health_quantiles: Annotated[list[Quantile], Field(min_length=2)] | None = Field(
+        None,
+        description="Pairs [share of debt, health factor below which that share lies], rising; not "
+        "with positions.",
     )
     awake_share: float = Field(
         0.6, ge=0.0, le=1.0, description="Share of borrowers who watch their health factor."
@@ -109,15 +124,14 @@ class BorrowersConfig(Config):
 
     @model_validator(mode="after")
     def _check(self) -> BorrowersConfig:
-        shares = [share for share, _ in self.health_quantiles]
-        factors = [factor for _, factor in self.health_quantiles]
-        pairs = list(pairwise(self.health_quantiles))
-        if any(after[0] <= before[0] or after[1] < before[1] for before, after in pairs):
-            raise ValueError(
-                "health_quantiles must rise: each share above, no factor below the last"
-            )
-        if shares[0] < 0.0 or shares[-1] > 1.0 or factors[0] <= 0.0:
-            raise ValueError("health_quantiles: shares lie in 0 to 1, health factors above 0")
+        drawn = {"debt_usd": self.debt_usd, "health_quantiles": self.health_quantiles}
+        if self.positions is None:
+            missing = [k for k, v in {"count": self.count, **drawn}.items() if v is None]
+            if missing:
+                raise ValueError(f"{' and '.join(missing)} missing; give them, or positions")
+        elif given := [name for name, value in drawn.items() if value is not None]:
+            raise ValueError(f"{' and '.join(given)} cannot stand beside positions; leave one out")
+        self._check_quantiles(self.health_quantiles or [(0.0, 1.0), (1.0, 1.0)])
         if self.collateral == self.debt:
             raise ValueError(f"collateral and debt are both '{self.debt}'; name two assets")
         if self.alarm_low > self.alarm_high:
@@ -125,6 +139,17 @@ class BorrowersConfig(Config):
                 f"alarm_low ({self.alarm_low:g}) must not exceed alarm_high ({self.alarm_high:g})"
             )
         return self
+
+    def _check_quantiles(self, quantiles: list[Quantile]) -> None:
+        shares = [share for share, _ in quantiles]
+        factors = [factor for _, factor in quantiles]
+        pairs = list(pairwise(quantiles))
+        if any(after[0] <= before[0] or after[1] < before[1] for before, after in pairs):
+            raise ValueError(
+                "health_quantiles must rise: each share above, no factor below the last"
+            )
+        if shares[0] < 0.0 or shares[-1] > 1.0 or factors[0] <= 0.0:
+            raise ValueError("health_quantiles: shares lie in 0 to 1, health factors above 0")
 
 
 class Borrower(ColumnarAgent):
@@ -227,59 +252,15 @@ def react(binding, message):  # type: ignore[no-untyped-def]
     return OK
 
 
-def debts_of(seed: int, name: str, n: int, total: float, log_sd: float) -> np.ndarray:
-    """Return lognormal debts that add up to `total`: float64, (n,), USD."""
-    raw = np.exp(log_sd * normal_column(seed, f"{name}:debt", n))
-    return np.asarray(raw * (total / raw.sum()))
-
-
-def health_of(
-    debts: np.ndarray, order: np.ndarray, quantiles: list[tuple[float, float]]
-) -> np.ndarray:
-    """Return health factors with the given debt-weighted quantiles.
-
-    Parameters
-    ----------
-    debts : float64, (n,), USD
-    order : float64, (n,), uniforms that decide who is healthier
-    quantiles : [share of debt, health factor], interpolated log-linearly, extended flat in slope
-
-    Returns
-    -------
-    float64, (n,)
-    """
-    ranked = np.argsort(order)
-    share = np.empty(len(debts))
-    before = np.concatenate([[0.0], np.cumsum(debts[ranked])[:-1]])
-    share[ranked] = (before + debts[ranked] / 2.0) / debts.sum()
-    x = np.array([s for s, _ in quantiles])
-    y = np.log([f for _, f in quantiles])
-    inside = np.interp(share, x, y)
-    low = y[0] + (share - x[0]) * (y[1] - y[0]) / (x[1] - x[0])
-    high = y[-1] + (share - x[-1]) * (y[-1] - y[-2]) / (x[-1] - x[-2])
-    low = np.maximum(low, min(y[0], 0.01))  # nobody starts below 1
-    return np.asarray(np.exp(np.where(share < x[0], low, np.where(share > x[-1], high, inside))))
-
-
 def make(world: World, site: PopulationSite) -> BorrowerState:
     """Return the columns of a population of borrowers, and enter its book."""
     config, n, seed = site.config, site.rows, world.seed
     venue = world.venue(config.market)
     pledged = reserve_of(world, venue, config.collateral)
     owed = reserve_of(world, venue, config.debt)
-    positions = open_positions(world, venue, site.group, np.arange(n))
+    positions, _, health = enter_debts(world, site)
     lending = world.shared[LendingState]
     asset, loan = lending.reserves[pledged], lending.reserves[owed]
-    debts = debts_of(seed, site.name, n, config.debt_usd, config.debt_log_sd)
-    health = health_of(
-        debts, uniform_column(seed, f"{site.name}:health", n), config.health_quantiles
-    )
-    claim_usd = health * debts / float(asset["liquidation_threshold"])
-    enter(world, positions, pledged, claim_usd / float(asset["price"]), are_debts=False)
-    try:
-        enter(world, positions, owed, debts / float(loan["price"]), are_debts=True)
-    except InputError as error:
-        raise InputError(f"populations.{site.name}: {error}") from None
     awake = uniform_column(seed, f"{site.name}:awake", n) < config.awake_share
     drawn = uniform_column(seed, f"{site.name}:alarm", n)
     alarm = config.alarm_low + (config.alarm_high - config.alarm_low) * drawn

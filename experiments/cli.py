@@ -1,4 +1,4 @@
-"""The command line: `undertow run`, `scenarios`, `schema`, `records`, `compile`.
+"""The command line: `undertow run`, `scenarios`, `schema`, `records`, `files`, `fit`, `compile`.
 
 Only typer and the standard library are imported here; each command loads what it needs, so that
 `--help` answers at once.
@@ -170,13 +170,14 @@ def show_scenario(scenario: ScenarioArgument) -> None:
 def check_scenario(scenario: ScenarioArgument, set_: SetOption = None) -> None:
     """Validate a scenario, build its world and say what it holds, without running it."""
     from experiments.composition import build
-    from experiments.console import prepare_engine, print_scenarios
+    from experiments.console import prepare_engine, print_books, print_scenarios
     from experiments.scenario import load_scenario
 
     loaded = load_scenario(scenario, set_ or ())
     prepare_engine([loaded])
-    build(loaded)
+    model = build(loaded)
     print_scenarios([loaded])
+    print_books(model)
 
 
 @app.command()
@@ -198,6 +199,50 @@ def records(
     from experiments.console import print_records
 
     print_records(table)
+
+
+@app.command()
+def files(
+    name: Annotated[str | None, typer.Argument(metavar="FORMAT", help="One format only.")] = None,
+) -> None:
+    """Print the files that a scenario may name: every column, type, unit and meaning."""
+    from experiments.console import print_formats
+
+    print_formats(name)
+
+
+@app.command()
+def fit(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Position file, CSV or Parquet.")],
+    threshold: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ASSET=NUMBER", help="Liquidation threshold of a collateral, e.g. ETH=0.8."
+        ),
+    ] = None,
+    price: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ASSET=USD", help="Price of an asset; that of the file if left out."),
+    ] = None,
+    smallest: Annotated[
+        float, typer.Option(metavar="USD", min=0.0, help="Leave out smaller debts and deposits.")
+    ] = 1.0,
+    chain: Annotated[str, typer.Option(metavar="NAME", help="Chain to print.")] = "mainnet",
+    market: Annotated[str, typer.Option(metavar="NAME", help="Market to print.")] = "market",
+) -> None:
+    """Fit a synthetic book to real positions; print its populations, ready to be pasted."""
+    from experiments.book_fit import fit_file, numbers_by_name
+    from experiments.fitted_populations import as_populations
+    from sim.lending.position_file import PositionSource
+
+    book = PositionSource(file=str(file)).read()
+    fitted = fit_file(
+        book,
+        numbers_by_name("--threshold", threshold or []),
+        numbers_by_name("--price", price or []),
+        smallest,
+    )
+    print(as_populations(fitted, chain, market), end="")
 
 
 @app.command("compile")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from experiments.compiling import compile_all, is_ready
+from sim.errors import InputError
 from sim.units import HOUR
 
 if TYPE_CHECKING:
@@ -150,6 +152,21 @@ def print_scenarios(scenarios: list[Scenario]) -> None:
     _console().print(table)
 
 
+def print_books(model: Any) -> None:
+    """Print what the files of positions hold, a line for each population that starts from one."""
+    for plan in model.world.plan.populations:
+        if getattr(plan.config, "positions", None) is None:
+            continue
+        people = model.populations[plan.name]
+        health = people.get("health_factor")
+        has_debt = health < math.inf
+        _say(
+            f"{plan.name}: {len(health):,} accounts of {plan.config.positions.file}, "
+            f"{has_debt.sum():,} with debt, {(health < 1.0).sum():,} of these with a health factor "
+            "below 1"
+        )
+
+
 def print_records(name: str | None) -> None:
     """Print the declared record tables."""
     from sim.records import TABLES
@@ -161,6 +178,24 @@ def print_records(name: str | None) -> None:
             table.add_column(title, overflow="fold")
         for column in declared.columns:
             table.add_row(*(part or "-" for part in _cells(column)))
+        _console().print(table)
+        _say("")
+
+
+def print_formats(name: str | None) -> None:
+    """Print the declared formats of files."""
+    from experiments.kinds import file_formats
+
+    formats = file_formats()
+    if name is not None and name not in formats:
+        raise InputError(f"no file format '{name}'; there are: {', '.join(formats)}")
+    for declared in [formats[name]] if name else formats.values():
+        table = Table(title=f"{declared.name}: {declared.meaning}", title_justify="left", box=None)
+        for title in ("column", "type", "unit", "needed", "meaning"):
+            table.add_column(title, overflow="fold")
+        for column in declared.columns:
+            needed = "yes" if column.is_required else "no"
+            table.add_row(column.name, column.kind, column.unit or "-", needed, column.meaning)
         _console().print(table)
         _say("")
 

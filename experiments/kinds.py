@@ -5,6 +5,8 @@ A new kind is one module and one line here; a plug-in calls `register`.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from agents import (
     accounts,
     arbitrageurs,
@@ -24,13 +26,18 @@ from agents import (
     suppliers,
 )
 from sim import exchange, shocks
-from sim.amm import concentrated_venue, constant_product, quoted_depth
+from sim.amm import concentrated_venue, constant_product, pool_files, quoted_depth
 from sim.bridges import liquidity_network, lock_and_mint
 from sim.errors import InputError
+from sim.lending import position_file
 from sim.lending import protocol as lending
 from sim.oracles import oracle
+from sim.reference import candles
 from sim.registry import Mechanism, PopulationKind, ShockKind
 from sim.staking import venue as staking
+
+if TYPE_CHECKING:
+    from sim.table_files import FileFormat
 
 _MECHANISMS: list[Mechanism] = [
     exchange.MECHANISM,
@@ -62,6 +69,7 @@ _POPULATIONS: list[PopulationKind] = [
     accounts.KIND,
 ]
 _SHOCKS: list[ShockKind] = [*shocks.KINDS]
+_FORMATS = (candles.FORMAT, position_file.FORMAT, pool_files.RESERVES, pool_files.LIQUIDITY)
 
 
 def mechanisms() -> dict[str, Mechanism]:
@@ -78,6 +86,11 @@ def shock_kinds() -> dict[str, ShockKind]:
     """Return every kind of shock by name: the general ones and those of the protocols."""
     found = [*_SHOCKS, *(shock for mechanism in _MECHANISMS for shock in mechanism.shocks)]
     return {shock.kind: shock for shock in found}
+
+
+def file_formats() -> dict[str, FileFormat]:
+    """Return every format of a file that a scenario may name."""
+    return {declared.name: declared for declared in _FORMATS}
 
 
 def register(kind: Mechanism | PopulationKind) -> None:

@@ -7,22 +7,21 @@ that a run can be repeated, and is refused when the file has changed.
 
 from __future__ import annotations
 
-import stat
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from experiments.faults import fault
+from experiments.file_places import file_at
 from sim.errors import ScenarioError
 from sim.reference.candles import load_candles
 from sim.reference.config import ReplayPriceConfig
 from sim.units import TICKS_PER_SECOND
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from experiments.scenario import Scenario
     from experiments.yaml_source import Place, Source
-
-_MAX_BYTES = 1 << 30  # six years of one-minute candles have a fifth of it
 
 
 def with_known_candles(source: Source, scenario: Scenario, folder: Path) -> Scenario:
@@ -45,29 +44,14 @@ def with_known_candles(source: Source, scenario: Scenario, folder: Path) -> Scen
 def _known_candles(
     source: Source, place: Place, replay: ReplayPriceConfig, folder: Path, horizon: float
 ) -> ReplayPriceConfig:
-    is_from_file = isinstance(source.origin((*place, "file")), int)
-    path = (folder if is_from_file else Path.cwd()) / replay.file
-    _check_price_file(source, (*place, "file"), path)
+    where = (*place, "file")
+    path = file_at(source, where, replay.file, folder, "price file", may_leave=True)
     try:
         candles = load_candles(path, replay.start, horizon)
     except ScenarioError as error:
-        raise fault(source, (*place, "file"), str(error)) from None
+        raise fault(source, where, str(error)) from None
     if replay.sha256 not in (None, candles.sha256):
         why = f"price file {path} has SHA-256 {candles.sha256}, not {replay.sha256}"
         raise fault(source, (*place, "sha256"), f"{why}; give that file, or leave sha256 out")
     start = datetime.fromtimestamp(int(candles.time[0]) / TICKS_PER_SECOND, UTC)
     return replay.model_copy(update={"file": str(path), "start": start, "sha256": candles.sha256})
-
-
-def _check_price_file(source: Source, place: Place, path: Path) -> None:
-    """Refuse what cannot be read as a whole, before it is read."""
-    try:
-        mode, size = path.stat().st_mode, path.stat().st_size
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        raise fault(source, place, f"price file {path} cannot be read ({why})") from None
-    if not stat.S_ISREG(mode):
-        raise fault(source, place, f"price file {path} is not a file; name a CSV or Parquet file")
-    if size > _MAX_BYTES:
-        why = f"price file {path} has {size:,} bytes; at most {_MAX_BYTES:,} are read"
-        raise fault(source, place, f"{why}: cut out the days needed")

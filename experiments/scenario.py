@@ -25,6 +25,7 @@ from pydantic import (
     create_model,
 )
 
+from experiments.book_files import with_known_books
 from experiments.faults import fault, validate
 from experiments.kinds import mechanisms, populations, shock_kinds
 from experiments.overrides import apply_overrides
@@ -331,7 +332,7 @@ def _bytes_of(path: Path) -> bytes:
 
 
 def _folder_of(name: str) -> Path:
-    """Return the folder of a scenario's file, from which its price files are named."""
+    """Return the folder of a scenario's file, from which its files are named."""
     shipped = shipped_scenarios()
     return Path(str(shipped[name])).parent if name in shipped else Path(name).resolve().parent
 
@@ -373,7 +374,8 @@ def load_scenario(
     scenario._source = source  # noqa: SLF001  # for the places of faults found later
     if until is not None:
         scenario = _ending_at(scenario, until)
-    return with_known_candles(source, scenario, _folder_of(name))
+    folder = _folder_of(name)
+    return with_known_books(source, with_known_candles(source, scenario, folder), folder)
 
 
 def _with_prices(source: Source, scenario: Scenario, file: str, start: str | None) -> Source:

@@ -10,13 +10,14 @@ import math
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sim.amm import concentrated_orders as orders
 from sim.amm import positions
 from sim.amm.concentrated_orders import PoolDesk
 from sim.amm.concentrated_state import ConcentratedState, PoolTerms, grow
 from sim.amm.concentrated_state import make as make_pools
+from sim.amm.pool_files import LiquiditySource, Ranges, one_of, ranges_of
 from sim.amm.tick_math import MAX_TICK, tick_at_sqrt_price
 from sim.engine import GENESIS, OUTSIDE
 from sim.errors import InputError, InvariantError
@@ -55,12 +56,16 @@ class ConcentratedConfig(Config):
     tick_spacing: int | None = Field(
         None, ge=1, le=16_383, description="Ticks between usable ones; by the fee when left out."
     )
-    value_usd: float = Field(
+    value_usd: float | None = Field(
+        None,
         gt=0.0,
         le=1e15,
         description="Value of the first liquidity, which belongs to the genesis account; "
-        "populations of liquidity providers add theirs.",
+        "populations of liquidity providers add theirs; or give liquidity.",
         json_schema_extra={"unit": "USD"},
+    )
+    liquidity: LiquiditySource | None = Field(
+        None, description="File of the ranges of the first liquidity, in place of value_usd."
     )
     half_width: float | None = Field(
         None,
@@ -69,6 +74,13 @@ class ConcentratedConfig(Config):
         description="Its range is price x (1 - w) to price / (1 - w); full when left out.",
         json_schema_extra={"unit": "fraction"},
     )
+
+    @model_validator(mode="after")
+    def _check(self) -> ConcentratedConfig:
+        one_of(self.value_usd, self.liquidity, "liquidity")
+        if self.liquidity is not None and self.half_width is not None:
+            raise ValueError("half_width and liquidity are both given; leave one out")
+        return self
 
 
 # --- building ------------------------------------------------------------------------------------
@@ -98,20 +110,40 @@ def range_around(price: float, half_width: float | None, spacing: int) -> tuple[
     return max(lower, -most), min(max(upper, lower + spacing), most)
 
 
+class _Start(NamedTuple):
+    """How a pool begins."""
+
+    spacing: int
+    price: float  # token 1 per token 0
+    ranges: Ranges | None  # of a file
+
+
+def _start_of(world: World, site: VenueSite) -> _Start:
+    """Return how a pool begins: at the prices of time 0, or as its file says."""
+    usd = [float(world.prices.fundamental[token]) for token in site.tokens]
+    if min(usd) <= 0.0:
+        nameless = world.token_names[site.tokens[usd.index(min(usd))]]
+        raise InputError(f"venues.{site.name}.tokens: {nameless} has no price to start from")
+    try:
+        spacing = spacing_of(site.config)
+    except InputError as error:
+        raise InputError(f"venues.{site.name}.fee: {error}") from None
+    if site.config.liquidity is None:
+        return _Start(spacing, usd[0] / usd[1], None)
+    try:
+        ranges = ranges_of(site.config.liquidity, spacing, usd[0] / usd[1])
+    except InputError as error:
+        raise InputError(f"venues.{site.name}.liquidity.file: {error}") from None
+    return _Start(spacing, ranges.price, ranges)
+
+
 def make(world: World, sites: Sequence[VenueSite]) -> tuple[ConcentratedState, PoolDesk]:
-    """Return the pools of a world at reference prices, with their genesis liquidity."""
-    terms, prices = [], []
-    for site in sites:
-        usd = [float(world.prices.fundamental[token]) for token in site.tokens]
-        if min(usd) <= 0.0:
-            nameless = world.token_names[site.tokens[usd.index(min(usd))]]
-            raise InputError(f"venues.{site.name}.tokens: {nameless} has no price to start from")
-        prices.append(usd[0] / usd[1])
-        try:
-            spacing = spacing_of(site.config)
-        except InputError as error:
-            raise InputError(f"venues.{site.name}.fee: {error}") from None
-        terms.append(PoolTerms(site.config.fee, spacing, math.sqrt(prices[-1])))
+    """Return the pools of a world with their genesis liquidity."""
+    starts = [_start_of(world, site) for site in sites]
+    terms = [
+        PoolTerms(site.config.fee, start.spacing, math.sqrt(start.price))
+        for site, start in zip(sites, starts, strict=True)
+    ]
     state = make_pools(terms, n_tick_slots=512, n_positions=4_096)
     desk = PoolDesk(
         *(
@@ -126,16 +158,35 @@ def make(world: World, sites: Sequence[VenueSite]) -> tuple[ConcentratedState, P
         )
     )
     own = state, desk
-    for site, price in zip(sites, prices, strict=True):
+    for site, start in zip(sites, starts, strict=True):
         world.venues.fee[site.number] = site.config.fee
-        world.venues.price[site.number] = price
-        bounds = range_around(
-            price, site.config.half_width, int(state.pool["tick_spacing"][site.row])
-        )
-        account, lower, upper = (np.array([word], np.int64) for word in (GENESIS, *bounds))
-        first = Openings(account, lower, upper, np.array([site.config.value_usd]))
-        own = provide(world, own, site.row, OUTSIDE, first)
+        world.venues.price[site.number] = start.price
+        own = provide(world, own, site.row, OUTSIDE, _first_openings(world, own[0], site, start))
     return own
+
+
+def _first_openings(
+    world: World, state: ConcentratedState, site: VenueSite, start: _Start
+) -> Openings:
+    """Return the genesis positions of a pool."""
+    if start.ranges is None:
+        bounds = range_around(start.price, site.config.half_width, start.spacing)
+        account, lower, upper = (np.array([word], np.int64) for word in (GENESIS, *bounds))
+        return Openings(account, lower, upper, np.array([site.config.value_usd]))
+    ranges = start.ranges
+    is_open = ranges.liquidity > 0.0
+    lower, upper = (
+        np.ascontiguousarray(ticks[is_open]) for ticks in (ranges.tick_lower, ranges.tick_upper)
+    )
+    usd0, usd1 = (float(world.prices.fundamental[token]) for token in site.tokens)
+    binding = bind(state)
+    units = [
+        orders.unit_amounts(binding.ctypes.data, site.row, low, high)
+        for low, high in zip(lower.tolist(), upper.tolist(), strict=True)
+    ]
+    worth = np.array([unit0 * usd0 + unit1 * usd1 for unit0, unit1 in units])
+    account = np.full(len(worth), GENESIS, np.int64)
+    return Openings(account, lower, upper, worth * ranges.liquidity[is_open])
 
 
 class Openings(NamedTuple):

@@ -15,8 +15,9 @@ import math
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from sim.amm.pool_files import ReserveSource, one_of, reserves_of
 from sim.errors import InputError, RefusedError
 from sim.kernel import F8, I8, columnar, handler, kernel, view_of
 from sim.ledger import Ledger, burn, can_pay, mint, slot, transfer
@@ -74,15 +75,24 @@ class ConstantProductConfig(Config):
         description="Share of the input that goes to liquidity providers.",
         json_schema_extra={"unit": "fraction of amount in"},
     )
-    value_usd: float = Field(
+    value_usd: float | None = Field(
+        None,
         gt=0.0,
         le=1e15,
-        description="Value of both reserves at the start, half in each token.",
+        description="Value of both reserves at the start, half in each token; or give reserves.",
         json_schema_extra={"unit": "USD"},
+    )
+    reserves: ReserveSource | None = Field(
+        None, description="File of the reserves at the start, in place of value_usd."
     )
     fees_compound: bool = Field(
         True, description="Whether fees join the reserves (Uniswap v2) or are kept beside them."
     )
+
+    @model_validator(mode="after")
+    def _check(self) -> ConstantProductConfig:
+        one_of(self.value_usd, self.reserves, "reserves")
+        return self
 
 
 @kernel
@@ -273,11 +283,23 @@ def _remove(binding, message):  # type: ignore[no-untyped-def]
     return OK
 
 
-def make(world: World, sites: Sequence[VenueSite]) -> ConstantProductState:
-    """Return the pools of a world, with reserves of equal value; shares wait for their owners.
+def _first_reserves(world: World, site: VenueSite) -> tuple[float, float]:
+    """Return the reserves of the start: of equal value at the prices of time 0, or of a file."""
+    config = site.config
+    price0, price1 = (float(world.prices.fundamental[token]) for token in site.tokens)
+    if config.reserves is None:
+        return config.value_usd / 2.0 / price0, config.value_usd / 2.0 / price1
+    try:
+        return reserves_of(config.reserves, site.name, config.tokens, price0 / price1)
+    except InputError as error:
+        raise InputError(f"venues.{site.name}.reserves.file: {error}") from None
 
-    The first liquidity is worth `value_usd` at the prices of time 0 and belongs to the genesis
-    account until a population of liquidity providers takes it over.
+
+def make(world: World, sites: Sequence[VenueSite]) -> ConstantProductState:
+    """Return the pools of a world with their first reserves; shares wait for their owners.
+
+    The first liquidity belongs to the genesis account; populations of liquidity providers add
+    theirs.
     """
     n = len(sites)
     state = ConstantProductState(
@@ -285,9 +307,7 @@ def make(world: World, sites: Sequence[VenueSite]) -> ConstantProductState:
     )
     for site in sites:
         row, config = site.row, site.config
-        price0, price1 = (world.prices.fundamental[token] for token in site.tokens)
-        state.reserve0[row] = config.value_usd / 2.0 / price0
-        state.reserve1[row] = config.value_usd / 2.0 / price1
+        state.reserve0[row], state.reserve1[row] = _first_reserves(world, site)
         state.fee[row] = config.fee
         state.fees_compound[row] = config.fees_compound
         state.supply[row] = math.sqrt(state.reserve0[row] * state.reserve1[row])

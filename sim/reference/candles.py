@@ -8,21 +8,33 @@ never inside it.
 
 from __future__ import annotations
 
-import hashlib
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from sim.errors import ScenarioError
+from sim.table_files import FileColumn, FileFormat, TableFile, read_table
 from sim.units import TICKS_PER_SECOND
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from pathlib import Path
 
 PRICES = ("open", "high", "low", "close")
-COLUMNS = ("time", *PRICES, "volume")
+FORMAT = FileFormat(
+    name="candles",
+    noun="price file",
+    content="candles",
+    meaning="Prices to replay: assets.NAME.price {kind: replay, file: FILE}, or --prices FILE.",
+    columns=(
+        FileColumn("time", "time", "UTC", "Opening of the candle: a time, or a number since 1970."),
+        FileColumn("open", "number", "USD", "First price."),
+        FileColumn("high", "number", "USD", "Highest price."),
+        FileColumn("low", "number", "USD", "Lowest price."),
+        FileColumn("close", "number", "USD", "Last price."),
+        FileColumn("volume", "number", "token", "Traded in the candle."),
+    ),
+)
+COLUMNS = FORMAT.required
 # Numbers since 1970 up to each bound count so many ticks each: the bounds are year 5138 in
 # seconds, in milliseconds and in microseconds, and 1973 in the next finer unit.
 _EPOCH_UNITS = ((1e11, 1_000_000.0), (1e14, 1_000.0), (1e17, 1.0), (np.inf, 0.001))
@@ -43,27 +55,6 @@ class Candles(NamedTuple):
     low: np.ndarray  # float64, (n,), USD
     close: np.ndarray  # float64, (n,), USD
     volume: np.ndarray  # float64, (n,), base asset
-
-
-class _Source(NamedTuple):
-    """The file, for messages."""
-
-    file: str
-    data: bytes
-    is_parquet: bool
-
-    def refuse(self, row: int | None, problem: str) -> NoReturn:
-        """Raise with the file and the place: a line of a CSV, a row of a Parquet file."""
-        place = ""
-        if row is not None:
-            place = f", row {row + 1}" if self.is_parquet else f", line {self._line(row)}"
-        raise ScenarioError(f"price file {self.file}{place}: {problem}")
-
-    def _line(self, row: int) -> int:
-        """Return the line of a data row; empty lines are not rows."""
-        lines = self.data.splitlines()
-        filled = [number for number, text in enumerate(lines, start=1) if text]
-        return filled[row + 1]
 
 
 def load_candles(
@@ -88,101 +79,34 @@ def load_candles(
         not rise; a high is below or a low above another price; the window has a gap or is not
         covered.
     """
-    source = _read(path)
+    source = read_table(path, FORMAT, least=2)
     columns = _columns(source)
     time = columns["time"]
     _check_times(source, time)
     for name in PRICES:
         allowed = "a price must be a finite number above 0"
-        _check(source, columns, name, lambda v: np.isfinite(v) & (v > 0), allowed)
+        source.check(name, columns[name], lambda v: np.isfinite(v) & (v > 0), allowed)
     allowed = "a volume must be a finite number of at least 0"
-    _check(source, columns, "volume", lambda v: np.isfinite(v) & (v >= 0), allowed)
+    source.check("volume", columns["volume"], lambda v: np.isfinite(v) & (v >= 0), allowed)
     _check_extremes(source, columns)
     steps, counts = np.unique(np.diff(time), return_counts=True)
     interval = int(steps[np.argmax(counts)])
     window = _window(source, time, interval, start, horizon_seconds)
-    digest = hashlib.sha256(source.data).hexdigest()
-    return Candles(source.file, digest, interval, *(columns[name][window] for name in COLUMNS))
+    return Candles(
+        source.file, source.sha256, interval, *(columns[name][window] for name in COLUMNS)
+    )
 
 
 # --- reading -------------------------------------------------------------------------------------
 
 
-def _read(path: str | Path) -> _Source:
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise ScenarioError(
-            f"price file {path}: cannot be read ({reason}); name a readable CSV or Parquet file"
-        ) from None
-    source = _Source(str(path), data, data[:4] == b"PAR1")
-    if not data.strip():
-        source.refuse(None, f"is empty; it must have the columns {', '.join(COLUMNS)}")
-    if not source.is_parquet:
-        try:
-            data.decode()
-        except UnicodeDecodeError as error:
-            source.refuse(
-                None,
-                f"is neither Parquet nor text (byte {error.start} is not UTF-8); give a CSV or a "
-                "Parquet file of candles",
-            )
-    return source
-
-
-def _columns(source: _Source) -> dict[str, np.ndarray]:
+def _columns(source: TableFile) -> dict[str, np.ndarray]:
     """Return the columns needed: times in ticks, the others as float64."""
-    table = _table(source)
-    names = list(table.column_names)
-    for name in COLUMNS:
-        if names.count(name) != 1:
-            problem = "is missing" if name not in names else "appears twice"
-            source.refuse(
-                None,
-                f"column '{name}' {problem}; the columns must be {', '.join(COLUMNS)}, "
-                f"and the file has {', '.join(names)}",
-            )
-    if table.num_rows < 2:
-        source.refuse(None, f"has {table.num_rows} candles; at least 2 are needed")
-    columns = {name: _numbers(source, name, table.column(name)) for name in COLUMNS[1:]}
-    return {"time": _times(source, table.column("time")), **columns}
+    columns = {name: source.numbers(name) for name in COLUMNS[1:]}
+    return {"time": _times(source, source.column("time")), **columns}
 
 
-def _table(source: _Source) -> Any:
-    import pyarrow as pa  # here, for a run without candles starts without it
-    import pyarrow.csv
-    import pyarrow.parquet
-
-    try:
-        if source.is_parquet:
-            return pa.parquet.read_table(pa.BufferReader(source.data))
-        text = pa.BufferReader(source.data + b"\n")  # a header alone is a table without rows
-        return pa.csv.read_csv(text, read_options=pa.csv.ReadOptions(use_threads=False))
-    except (pa.ArrowException, OSError) as error:
-        kind = "Parquet" if source.is_parquet else "CSV"
-        reason = str(error).splitlines()[0]
-        source.refuse(
-            None, f"cannot be read as {kind} ({reason}); give a CSV or a Parquet file of candles"
-        )
-
-
-def _numbers(source: _Source, name: str, column: Any) -> np.ndarray:
-    """Return a column as float64; what is missing becomes NaN, to be refused with its row."""
-    import pyarrow as pa
-
-    kind = column.type
-    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-        return np.asarray(column.cast(pa.float64(), safe=False).to_numpy(), np.float64).copy()
-    for row, value in enumerate(column.to_pylist()):
-        try:
-            float(value)
-        except (TypeError, ValueError):
-            source.refuse(row, f"{name} is {value!r}; it must be a number")
-    return np.array([float(value) for value in column.to_pylist()])
-
-
-def _times(source: _Source, column: Any) -> np.ndarray:
+def _times(source: TableFile, column: Any) -> np.ndarray:
     """Return opening times in ticks since 1970 UTC."""
     import pyarrow as pa
 
@@ -222,19 +146,7 @@ def _text(tick: int) -> str:
 # --- checks --------------------------------------------------------------------------------------
 
 
-def _check(
-    source: _Source,
-    columns: dict[str, np.ndarray],
-    name: str,
-    is_allowed: Callable[[np.ndarray], np.ndarray],
-    allowed: str,
-) -> None:
-    """Refuse the first row whose value is not allowed."""
-    for row in np.flatnonzero(~is_allowed(columns[name]))[:1]:
-        source.refuse(int(row), f"{name} is {columns[name][row]:g}; {allowed}")
-
-
-def _check_times(source: _Source, time: np.ndarray) -> None:
+def _check_times(source: TableFile, time: np.ndarray) -> None:
     for row in np.flatnonzero((time < 0) | (time >= _LAST_TICK))[:1]:
         source.refuse(int(row), "time is outside the years 1970 to 9999; give a time since 1970")
     for row in np.flatnonzero(np.diff(time) <= 0)[:1] + 1:
@@ -246,7 +158,7 @@ def _check_times(source: _Source, time: np.ndarray) -> None:
         )
 
 
-def _check_extremes(source: _Source, columns: dict[str, np.ndarray]) -> None:
+def _check_extremes(source: TableFile, columns: dict[str, np.ndarray]) -> None:
     """Refuse a high below, or a low above, the open or the close."""
     for bound, sign, word in (("high", 1.0, "below"), ("low", -1.0, "above")):
         for other in ("open", "close"):
@@ -260,7 +172,7 @@ def _check_extremes(source: _Source, columns: dict[str, np.ndarray]) -> None:
 
 
 def _window(
-    source: _Source,
+    source: TableFile,
     time: np.ndarray,
     interval: int,
     start: datetime | None,

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from agents.borrowers import KIND, BorrowersConfig, debts_of, health_of
+from agents.borrowers import KIND, BorrowersConfig
+from agents.debt_books import debts_of, health_of
 from sim.errors import InputError
 from sim.feeds import Feeds
 from sim.ledger import burn

@@ -1,0 +1,99 @@
+"""The book of a population of borrowers: drawn, or taken from a file.
+
+Drawn debts are lognormal and add up; health factors follow debt-weighted quantiles.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sim.draws import normal_column, uniform_column
+from sim.errors import InputError
+from sim.lending.building import enter, open_positions, reserve_of
+from sim.lending.file_book import FileBook, enter_file
+from sim.lending.state import LendingState
+
+if TYPE_CHECKING:
+    from sim.registry import PopulationSite
+    from sim.world import World
+
+
+def debts_of(seed: int, name: str, n: int, total: float, log_sd: float) -> np.ndarray:
+    """Return lognormal debts that add up to `total`: float64, (n,), USD."""
+    raw = np.exp(log_sd * normal_column(seed, f"{name}:debt", n))
+    return np.asarray(raw * (total / raw.sum()))
+
+
+def health_of(
+    debts: np.ndarray, order: np.ndarray, quantiles: list[tuple[float, float]]
+) -> np.ndarray:
+    """Return health factors with the given debt-weighted quantiles.
+
+    Parameters
+    ----------
+    debts : float64, (n,), USD
+    order : float64, (n,), uniforms that decide who is healthier
+    quantiles : [share of debt, health factor], interpolated log-linearly, extended flat in slope
+
+    Returns
+    -------
+    float64, (n,)
+    """
+    ranked = np.argsort(order)
+    share = np.empty(len(debts))
+    before = np.concatenate([[0.0], np.cumsum(debts[ranked])[:-1]])
+    share[ranked] = (before + debts[ranked] / 2.0) / debts.sum()
+    x = np.array([s for s, _ in quantiles])
+    y = np.log([f for _, f in quantiles])
+    inside = np.interp(share, x, y)
+    low = y[0] + (share - x[0]) * (y[1] - y[0]) / (x[1] - x[0])
+    high = y[-1] + (share - x[-1]) * (y[-1] - y[-2]) / (x[-1] - x[-2])
+    low = np.maximum(low, min(y[0], 0.01))  # nobody starts below 1
+    return np.asarray(np.exp(np.where(share < x[0], low, np.where(share > x[-1], high, inside))))
+
+
+def _enter_drawn(world: World, site: PopulationSite) -> FileBook:
+    """Draw debts and health factors, and enter them."""
+    config, n, seed = site.config, site.rows, world.seed
+    venue = world.venue(config.market)
+    pledged = reserve_of(world, venue, config.collateral)
+    owed = reserve_of(world, venue, config.debt)
+    positions = open_positions(world, venue, site.group, np.arange(n))
+    lending = world.shared[LendingState]
+    asset, loan = lending.reserves[pledged], lending.reserves[owed]
+    debts = debts_of(seed, site.name, n, config.debt_usd, config.debt_log_sd)
+    health = health_of(
+        debts, uniform_column(seed, f"{site.name}:health", n), config.health_quantiles
+    )
+    claim_usd = health * debts / float(asset["liquidation_threshold"])
+    enter(world, positions, pledged, claim_usd / float(asset["price"]), are_debts=False)
+    enter(world, positions, owed, debts / float(loan["price"]), are_debts=True)
+    return FileBook(positions, debts, health)
+
+
+def _enter_file(world: World, site: PopulationSite) -> FileBook:
+    """Enter the positions of a file."""
+    book = enter_file(world, world.venue(site.config.market), site.group, site.config.positions)
+    if len(book.position) != site.rows:
+        raise InputError(
+            f"count is {site.rows}, and the file has {len(book.position)} accounts; leave count out"
+        )
+    return book
+
+
+def enter_debts(world: World, site: PopulationSite) -> FileBook:
+    """Give every borrower its position: from the file it names, or drawn.
+
+    Raises
+    ------
+    InputError
+        The market lacks the cash to lend, or the file does not fit it; begins with the place.
+    """
+    is_drawn = site.config.positions is None
+    try:
+        return (_enter_drawn if is_drawn else _enter_file)(world, site)
+    except InputError as error:
+        place = site.name if is_drawn else f"{site.name}.positions.file"
+        raise InputError(f"populations.{place}: {error}") from None
