@@ -13,6 +13,7 @@ from sim.errors import InputError
 from sim.exchange import ExchangeConfig
 from sim.fee_market import EIP1559, FEE_MARKETS
 from sim.model import Model
+from sim.reference.conditions import make_conditions
 from sim.reference.impact import make_impact, make_venue_terms
 from sim.reference.paths import make_paths
 from sim.units import ticks
@@ -86,6 +87,12 @@ def plan_of(scenario: Scenario, seed: int, candles: dict[str, Candles] | None = 
         ),
         impact=make_impact([asset.impact for asset in scenario.assets.values()]),
         terms=make_venue_terms([asset.terms for asset in scenario.assets.values()]),
+        conditions=make_conditions(
+            [asset.trailing for asset in scenario.assets.values()],
+            [asset.impact for asset in scenario.assets.values()],
+            [asset.terms for asset in scenario.assets.values()],
+            scenario.horizon,
+        ),
         mempool_capacity=scenario.mempool_capacity,
         fill_capacity=max(65_536, 2 * scenario.mempool_capacity),
     )

@@ -92,6 +92,8 @@ def _trade(binding, message):  # type: ignore[no-untyped-def]
         return status
     transfer(ledger, OUTSIDE, REFERENCE_MARKET, order.group, order.row, token_out, out)
     usd = order.amount * prices.reference[token_in]
+    prices.traded[prices.asset[token_in]] += usd
+    prices.traded[prices.asset[token_out]] += usd
     apply_trade(prices, prices.asset[token_in], -usd, order.time)
     apply_trade(prices, prices.asset[token_out], usd, order.time)
     update_prices(prices, order.time)
