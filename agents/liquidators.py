@@ -51,7 +51,7 @@ from agents.liquidator_means import (
 from agents.population import ColumnarAgent
 from sim.chain import clock_at
 from sim.draws import uniform_column
-from sim.exchange import exchange_of
+from sim.exchange import ExchangeState, exchange_of
 from sim.kernel import handler, view_of
 from sim.ledger import Ledger, balance_of
 from sim.lending.state import LendingState
@@ -122,7 +122,11 @@ class LiquidatorsConfig(Config):
         ExitShares(pool=1.0, reference=0.0, hold=0.0), description="What those with inventory do."
     )
     deposit_delay_seconds: float = Field(
-        0.0, ge=0.0, description="Time to the reference market.", json_schema_extra={"unit": "s"}
+        0.0,
+        ge=0.0,
+        description="Time to the reference market, where that counts no confirmations of the "
+        "chain itself (`reference_market.deposits`).",
+        json_schema_extra={"unit": "s"},
     )
     risk_discount: float = Field(
         0.0,
@@ -194,13 +198,14 @@ unpack = view_of(
     Ledger,
     Prices,
     Venues,
+    ExchangeState,
 )
 
 
 @handler
 def react(binding, message):  # type: ignore[no-untyped-def]
     """Look for unsafe accounts, then let every liquidator sell, and pursue those it likes best."""
-    hunters, watch, funds, board, lending, box, ledger, prices, venues = unpack(binding)
+    hunters, watch, funds, board, lending, box, ledger, prices, venues, desk = unpack(binding)
     clock = clock_at(message)
     now, chain, number = clock.now, box.chains[clock.chain], hunters.number[0]
     look(watch, lending, venues.last_fill, now)
@@ -215,9 +220,8 @@ def react(binding, message):  # type: ignore[no-untyped-def]
     asked = funds.asked
     for row in range(n):
         if hunters.exit[row] == REFERENCE:
-            restore(
-                funds, box, ledger, prices.reference, venues, row, _FILL * (last > 0) + last, now
-            )
+            parent = _FILL * (last > 0) + last
+            restore(funds, box, ledger, prices.reference, venues, desk, row, parent, now)
         if not is_open:
             continue
         if hunters.is_flash[row] == 0:

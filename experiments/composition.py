@@ -64,9 +64,10 @@ def plan_of(scenario: Scenario, seed: int, candles: dict[str, Candles] | None = 
     chains = [_chain_plan(name, chain) for name, chain in scenario.chains.items()]
     venues = [_venue_plan(name, venue) for name, venue in scenario.venues.items()]
     if scenario.reference_market is not None:
-        interval = scenario.reference_market.interval_seconds
+        terms = scenario.reference_market.model_dump()
+        interval = terms.pop("interval_seconds")
         chains.append(ChainPlan(EXCHANGE, interval, False, 1 << 60, EIP1559, 0.0, 0.0, ""))
-        config = ExchangeConfig(kind="reference_market", chain=EXCHANGE)
+        config = ExchangeConfig(kind="reference_market", chain=EXCHANGE, **terms)
         venues.append(VenuePlan(EXCHANGE, mechanisms()["reference_market"], EXCHANGE, (), config))
     steps = scenario.step_seconds or max(
         chain.blocks.interval_seconds for chain in scenario.chains.values()

@@ -33,6 +33,7 @@ from experiments.price_files import with_known_candles
 from experiments.references import check_references
 from experiments.yaml_source import MAX_BYTES, Place, Source, read_yaml
 from sim.errors import InputError, ScenarioError
+from sim.exchange import ExchangeTerms
 from sim.reference.config import (
     CorrelationConfig,
     ImpactConfig,
@@ -171,7 +172,7 @@ class AssetConfig(Config):
         return self
 
 
-class ReferenceMarketConfig(Config):
+class ReferenceMarketConfig(ExchangeTerms):
     """The reference market as a place where agents trade."""
 
     interval_seconds: float = Field(

@@ -481,6 +481,34 @@ def test_collateral_is_sold_on_the_reference_market_when_the_deposit_has_arrived
     assert profit(world)[0] == pytest.approx(out - 7_500.0)
 
 
+def test_a_market_that_counts_confirmations_is_reached_by_deposits():
+    world = world_with(
+        (10.0, 15_000.0),
+        overrides=("reference_market={interval_seconds: 1, deposits: {mainnet: 30}}",),
+        exit={"pool": 0.0, "reference": 1.0, "hold": 0.0},
+        deposit_delay_seconds=1.0,  # has no say here
+        inventory_tokens=["USD"],
+    )
+    set_price(world, 1_990.0 * 0.93)
+    log = run(world, 3_000)
+    done = liquidations(world, log)[0]
+    sent = of(world, log.fills, verb="reference_market.deposit")
+    sold = of(world, log.fills, verb="reference_market.trade")
+    # One deposit of all but the gas of the liquidation, in the next block; nothing is sold twice,
+    # and nothing bought to fill what only seems to be missing meanwhile.
+    assert (len(sent), len(sold)) == (1, 1)
+    assert sent["time"][0] == done["time"] + ticks(12.0)
+    assert sent["amount_in"][0] == pytest.approx(done["amount_out"] - done["gas_paid"])
+    assert sold["time"][0] == sent["time"][0] + ticks(29 * 12.0)  # its own block is the first
+    assert sold["amount_in"][0] == sent["amount_in"][0]
+    ether, dollars = (world.token("mainnet", symbol) for symbol in ("ETH", "USD"))
+    assert world.balances("hunters", dollars)[0] == pytest.approx(
+        1e6 - 7_500.0 + 2_000.0 * sold["amount_in"][0]
+    )
+    assert world.balances("hunters", ether)[0] == pytest.approx(5.0 - sent["gas_paid"][0])
+    world.check()
+
+
 def test_inventory_that_comes_back_is_used_again():
     accounts = [(10.0, 15_000.0)] * 3
     world = world_with(*accounts, inventory_usd=8_000.0, inventory_tokens=["USD"])
