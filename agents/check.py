@@ -174,9 +174,7 @@ def _run(kind: PopulationKind, world: World, run_seconds: float) -> None:
         ) from error
 
 
-def _check_fills(
-    kind: PopulationKind, world: World, fills: np.ndarray, *, must_act: bool
-) -> None:
+def _check_fills(kind: PopulationKind, world: World, fills: np.ndarray, *, must_act: bool) -> None:
     mine = fills[fills["group"] == world.group(TESTED)]
     if must_act and kind.react is not None and not len(mine):
         raise InvariantError(

@@ -35,6 +35,7 @@ from agents.liquidation_orders import (
 from agents.liquidation_search import MARKET as WATCHED
 from agents.liquidation_search import N_FOUND, CandidateList, look, make_candidates
 from agents.liquidation_size import REFERENCE, quote_exits
+from agents.liquidator_gas import GasTank, make_tank, refuel
 from agents.liquidator_means import (
     check_exits,
     endowment_of,
@@ -174,6 +175,11 @@ class LiquidatorsConfig(Config):
         description="Native tokens of each for gas.",
         json_schema_extra={"unit": "USD"},
     )
+    refuel_below: Share = Field(
+        0.5,
+        description="Share of that below which those who do not sell on the reference market buy "
+        "gas; 0: never.",
+    )
 
     @model_validator(mode="after")
     def _check(self) -> LiquidatorsConfig:
@@ -199,13 +205,14 @@ unpack = view_of(
     Prices,
     Venues,
     ExchangeState,
+    GasTank,
 )
 
 
 @handler
 def react(binding, message):  # type: ignore[no-untyped-def]
     """Look for unsafe accounts, then let every liquidator sell, and pursue those it likes best."""
-    hunters, watch, funds, board, lending, box, ledger, prices, venues, desk = unpack(binding)
+    hunters, watch, funds, board, lending, box, ledger, prices, venues, desk, tank = unpack(binding)
     clock = clock_at(message)
     now, chain, number = clock.now, box.chains[clock.chain], hunters.number[0]
     look(watch, lending, venues.last_fill, now)
@@ -222,6 +229,11 @@ def react(binding, message):  # type: ignore[no-untyped-def]
         if hunters.exit[row] == REFERENCE:
             parent = _FILL * (last > 0) + last
             restore(funds, box, ledger, prices.reference, venues, desk, row, parent, now)
+        else:
+            refuel(
+                tank, funds, hunters.pools[0], box, ledger, prices.reference, venues, desk, row,
+                clock,
+            )  # fmt: skip
         if not is_open:
             continue
         if hunters.is_flash[row] == 0:
@@ -256,7 +268,7 @@ def react(binding, message):  # type: ignore[no-untyped-def]
 
 def make(
     world: World, site: PopulationSite
-) -> tuple[LiquidatorState, CandidateList, LiquidationFunds, Board]:
+) -> tuple[LiquidatorState, CandidateList, LiquidationFunds, Board, GasTank]:
     """Return the columns of a population of liquidators."""
     config, n, seed = site.config, site.rows, world.seed
     held = tokens(world, site)
@@ -302,7 +314,10 @@ def make(
     funds = make_funds(site.group, held, endowment_of(world, site, is_flash), exchange, terms)
     row = int(world.venues.row[market])
     board = make_board(lender_reserves(world, site, lender))
-    return state, make_candidates(row, tellers(world, row), most_accounts(world)), funds, board
+    watch = make_candidates(row, tellers(world, row), most_accounts(world))
+    native = int(world.box.chains[site.chain]["native"])
+    gas = np.full(n, config.gas_usd / world.prices.fundamental[native])
+    return state, watch, funds, board, make_tank(gas, config.refuel_below)
 
 
 def fund(world: World, site: PopulationSite, state: Any) -> None:

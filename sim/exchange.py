@@ -163,9 +163,9 @@ def is_under_way(market, group, row, token):  # type: ignore[no-untyped-def]
     """Return whether somebody has a deposit that sells or buys a token."""
     for k in range(market.n_held[0]):
         entry = market.held[k]
-        if entry.group == group and entry.row == row:
-            if entry.token_in == token or entry.token_out == token:
-                return True
+        is_his = entry.group == group and entry.row == row
+        if is_his and (entry.token_in == token or entry.token_out == token):
+            return True
     return False
 
 

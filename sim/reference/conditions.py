@@ -87,8 +87,9 @@ def make_conditions(
         made.turnover[row] = made.given_turnover[row, 0]
         made.variance[row] = config.calm_volatility**2
         made.rule[row] = _rule_of(config, impact[row], terms[row])
-        if impact[row] is not None and config.counts_trades:
-            made.plain[row, DAILY_USD] = impact[row].daily_volume_usd
+        terms_at_rest = impact[row]
+        if terms_at_rest is not None and config.counts_trades:
+            made.plain[row, DAILY_USD] = terms_at_rest.daily_volume_usd
     return made
 
 

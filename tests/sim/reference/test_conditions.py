@@ -14,6 +14,7 @@ from sim.reference.conditions import Conditions, make_conditions
 from sim.reference.config import ImpactConfig, TrailingConfig, VenueTermsConfig
 from sim.reference.impact import apply_trade, make_impact, make_venue_terms
 from sim.units import ticks
+from tests.worlds import world_of
 
 CALM = 0.05
 MINUTES_PER_DAY = 1_440
@@ -157,8 +158,9 @@ def test_a_round_trip_between_two_minutes_never_gains(returns, usd):
 
 
 def test_with_the_plain_rule_nothing_is_ever_observed():
-    plain = make_prices(np.array([[100.0, 300.0]]), 60.0, [0], make_impact([ImpactConfig(
-        daily_volume_usd=1e9, volatility=CALM)]), make_venue_terms([VenueTermsConfig()]))  # fmt: skip
+    impact = make_impact([ImpactConfig(daily_volume_usd=1e9, volatility=CALM)])
+    terms = make_venue_terms([VenueTermsConfig()])
+    plain = make_prices(np.array([[100.0, 300.0]]), 60.0, [0], impact, terms)
     before = [getattr(plain, name).copy() for name in Conditions._fields]
     after(plain, 600)
     for name, column in zip(Conditions._fields, before, strict=True):
@@ -188,3 +190,22 @@ def test_conditions_can_be_bound():
     config = TrailingConfig(calm_volatility=CALM)
     made = make_conditions([config, None], [None, None], [VenueTermsConfig()] * 2, 3_600.0)
     assert len(bind(made)) == 2 * 5 + 3 * 3  # address and extents
+
+
+def test_depth_and_spread_of_a_world_follow_its_path():
+    world = world_of(
+        "assets.ETH.impact={daily_volume_usd: 1e9, volatility: 0.05, depth: trailing}",
+        "assets.ETH.terms={spread_bps: 1, spread: trailing}",
+        "assets.ETH.trailing={calm_volatility: 0.05, turnover: [[0, 2]]}",
+        "horizon=6h",
+        "price_step_seconds=60",
+        seed=3,
+    )
+    world.advance(world.horizon)
+    w, variance = 0.5 ** (1 / 60), CALM**2
+    for change in np.diff(np.log(world.prices.path[0])):
+        variance = w * variance + (1 - w) * change**2 * MINUTES_PER_DAY
+    assert world.prices.variance[0] == pytest.approx(variance, rel=1e-9)
+    ratio = math.sqrt(variance) / CALM
+    assert world.prices.transient_per_usd[0] == pytest.approx(3.5 * CALM / 1e9 * ratio, rel=1e-9)
+    assert world.prices.half_spread[0] == pytest.approx(0.5e-4 * max(ratio**1.5, 1.0), rel=1e-9)
