@@ -48,7 +48,7 @@ def check_population(
     run_seconds: float = 600.0,
     depends_on_all: Sequence[str] = (),
     twin: bool = True,
-    must_act: bool = True,
+    must_act: bool = False,
 ) -> str:
     """Check a population against the contract of reactions.
 
@@ -62,7 +62,7 @@ def check_population(
         "orders" where orders do, too; a column that is the same up to one factor, as shares of a
         total are, needs no mention
     twin : whether to run the interpreted twin too, first, in a child process
-    must_act : whether an example in which it sends no order is refused: it would show nothing
+    must_act : whether a run in which no order of it is taken is refused: it would show little
 
     Returns
     -------

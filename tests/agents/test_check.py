@@ -52,6 +52,7 @@ def test_every_population_keeps_the_contract(kind):
         run_seconds=150.0 if kind in BUSY else RUN_SECONDS,
         depends_on_all=DEPEND_ON_ALL.get(kind, ()),
         twin=False,
+        must_act=True,
     )
     assert len(found) == 64
 
@@ -74,15 +75,8 @@ def test_a_population_that_helps_itself_is_caught():
 def test_an_example_in_which_nothing_is_sent_is_refused():
     idle = people_of("noise_traders", count=1, swaps_per_day=0.0, median_usd=500.0)
     with pytest.raises(InvariantError, match="no order of it was taken in 60 s"):
-        check_population(
-            populations()["noise_traders"], idle, market_place(), run_seconds=60.0, twin=False,
-            depends_on_all=("next",),
-        )  # fmt: skip
-    found = check_population(
-        populations()["noise_traders"], idle, market_place(), run_seconds=60.0, twin=False,
-        depends_on_all=("next",), must_act=False,
-    )  # fmt: skip
-    assert len(found) == 64
+        watch(populations()["noise_traders"], idle, market_place(), 3, 60.0, must_act=True)
+    assert len(watch(populations()["noise_traders"], idle, market_place(), 3, 60.0)) == 64
 
 
 def test_malformed_orders_are_caught():
