@@ -18,16 +18,16 @@ from pydantic import Field
 from agents.population import ColumnarAgent
 from sim.chain import clock_at
 from sim.draws import uniform_column
-from sim.exchange import exchange_of
+from sim.exchange import ExchangeState, draft_sale, exchange_of, is_under_way
 from sim.kernel import F8, I8, columnar, handler, kernel, view_of
 from sim.ledger import Ledger, balance_of
 from sim.mempool import Outbox, post
-from sim.orders import FILL, PRICE, TRADE, cause
+from sim.orders import FILL, PRICE, cause
 from sim.prices import Prices, fundamental_at
 from sim.registry import Config, PopulationKind, PopulationSite
 from sim.status import Status
-from sim.units import TICKS_PER_SECOND, ticks
-from sim.venues import Venues, draft, draft_swap, quote, spendable
+from sim.units import ticks
+from sim.venues import Venues, draft_swap, quote, spendable
 
 if TYPE_CHECKING:
     from sim.world import World
@@ -102,7 +102,8 @@ class ArbitrageursConfig(Config):
     deposit_delay_seconds: float = Field(
         0.0,
         ge=0.0,
-        description="Time to move tokens to the reference market.",
+        description="Time to move tokens to the reference market, where that counts no "
+        "confirmations of their chain itself (`reference_market.deposits`).",
         json_schema_extra={"unit": "s"},
     )
     quote_token: str | None = Field(
@@ -118,7 +119,7 @@ class Arbitrageur(ColumnarAgent):
     """One arbitrageur: a view on a row of its population."""
 
 
-unpack = view_of(ArbitrageState, Outbox, Ledger, Prices, Venues)
+unpack = view_of(ArbitrageState, Outbox, Ledger, Prices, Venues, ExchangeState)
 
 
 @kernel
@@ -182,7 +183,7 @@ def consider(arbs, box, ledger, prices, venues, row, k, clock):  # type: ignore[
 
 
 @kernel
-def rebalance(arbs, box, ledger, prices, venues, row, clock):  # type: ignore[no-untyped-def]
+def rebalance(arbs, box, ledger, prices, venues, market, row, clock):  # type: ignore[no-untyped-def]
     """Trade a holding that is off its target back on the reference market."""
     group, venue, quote_token = arbs.number[0], arbs.number[1], arbs.number[3]
     n_tokens = arbs.target.shape[0]
@@ -191,20 +192,18 @@ def rebalance(arbs, box, ledger, prices, venues, row, clock):  # type: ignore[no
         if token == quote_token or arbs.target[token] <= 0.0 or prices.is_listed[token] == 0:
             continue
         at = row * n_tokens + token
-        if clock.now <= arbs.rebalanced[at]:
+        if clock.now <= arbs.rebalanced[at] or is_under_way(market, group, row, token):
             continue
         excess = balance_of(ledger, group, row, token) - arbs.target[token]
         if abs(excess) <= arbs.terms[1] * arbs.target[token]:
             continue
-        order = draft(box, venues, venue, TRADE, group, row, clock.now)
-        if excess > 0.0:
-            order.token_in, order.token_out, order.amount = token, quote_token, excess
-        else:
-            order.token_in, order.token_out = quote_token, token
+        pair = (token, quote_token) if excess > 0.0 else (quote_token, token)
+        amount = excess
+        if excess < 0.0:
             wanted = -excess * prices.reference[token] / prices.reference[quote_token]
-            order.amount = min(wanted, 0.9 * balance_of(ledger, group, row, quote_token))
-        order.arrival = clock.now + delay
-        order.expires = order.arrival + 60 * TICKS_PER_SECOND
+            amount = min(wanted, 0.9 * balance_of(ledger, group, row, quote_token))
+        order = draft_sale(market, box, venues, venue, group, row, pair, delay, clock.now)
+        order.amount = amount
         order.parent = cause_of_inventory(venues, arbs)
         arbs.rebalanced[at] = order.expires
         post(box, order)
@@ -222,12 +221,12 @@ def cause_of_inventory(venues, arbs):  # type: ignore[no-untyped-def]
 @handler
 def react(binding, message):  # type: ignore[no-untyped-def]
     """Look at every pool, or rebalance on the reference market."""
-    arbs, box, ledger, prices, venues = unpack(binding)
+    arbs, box, ledger, prices, venues, market = unpack(binding)
     clock = clock_at(message)
     n = arbs.latency.shape[0]
     if clock.chain == arbs.number[2]:
         for row in range(n):
-            rebalance(arbs, box, ledger, prices, venues, row, clock)
+            rebalance(arbs, box, ledger, prices, venues, market, row, clock)
         return OK
     for row in range(n):
         for k in range(arbs.venues.shape[0]):

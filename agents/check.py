@@ -48,6 +48,7 @@ def check_population(
     run_seconds: float = 600.0,
     depends_on_all: Sequence[str] = (),
     twin: bool = True,
+    must_act: bool = False,
 ) -> str:
     """Check a population against the contract of reactions.
 
@@ -61,6 +62,7 @@ def check_population(
         "orders" where orders do, too; a column that is the same up to one factor, as shares of a
         total are, needs no mention
     twin : whether to run the interpreted twin too, first, in a child process
+    must_act : whether a run in which no order of it is taken is refused: it would show little
 
     Returns
     -------
@@ -72,7 +74,7 @@ def check_population(
         The population breaks the contract; names the kind and what broke.
     """
     check_config(kind.kind, kind.config)
-    once = functools.partial(watch, kind, config, plan, rows, run_seconds)
+    once = functools.partial(watch, kind, config, plan, rows, run_seconds, must_act=must_act)
     result = run_twice(kind.kind, once, twin=twin)
     check_rows(kind, config, plan, rows, run_seconds, depends_on_all)
     return result
@@ -92,13 +94,21 @@ def with_population(kind: PopulationKind, config: Any, plan: WorldPlan, rows: in
 # --- what reacting writes ------------------------------------------------------------------------
 
 
-def watch(kind: PopulationKind, config: Any, plan: WorldPlan, rows: int, run_seconds: float) -> str:
+def watch(
+    kind: PopulationKind,
+    config: Any,
+    plan: WorldPlan,
+    rows: int,
+    run_seconds: float,
+    *,
+    must_act: bool = False,
+) -> str:
     """Run a population and see what its reactions write; returns the hash of the state at the end.
 
     Raises
     ------
     InvariantError
-        They write what is not theirs, send malformed orders, or break the world.
+        They write what is not theirs, send malformed orders or none, or break the world.
     """
     seen: dict[str, int] = {}
 
@@ -126,7 +136,7 @@ def watch(kind: PopulationKind, config: Any, plan: WorldPlan, rows: int, run_sec
     world.on_fills = lambda made: fills.append(made.copy())
     _run(kind, world, run_seconds)
     world.flush()
-    _check_fills(kind, world, np.concatenate(fills))
+    _check_fills(kind, world, np.concatenate(fills), must_act=must_act)
     return state_hash(world)
 
 
@@ -164,8 +174,13 @@ def _run(kind: PopulationKind, world: World, run_seconds: float) -> None:
         ) from error
 
 
-def _check_fills(kind: PopulationKind, world: World, fills: np.ndarray) -> None:
+def _check_fills(kind: PopulationKind, world: World, fills: np.ndarray, *, must_act: bool) -> None:
     mine = fills[fills["group"] == world.group(TESTED)]
+    if must_act and kind.react is not None and not len(mine):
+        raise InvariantError(
+            f"{kind.kind}: no order of it was taken in {world.time:g} s, so that little was "
+            "checked; give it reasons to act, or a longer run"
+        )
     for fill in mine:
         status = Status(int(fill["status"]))
         if status in _MALFORMED or not np.isfinite([fill["tip"], fill["max_fee"]]).all():

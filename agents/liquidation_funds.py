@@ -12,18 +12,17 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sim.exchange import draft_sale, held_of
 from sim.kernel import F8x2, I8x2, columnar, kernel, records
 from sim.ledger import balance_of
 from sim.lending.account import find_slot
 from sim.mempool import post
-from sim.orders import TRADE
-from sim.units import TICKS_PER_SECOND
-from sim.venues import draft, spendable
+from sim.venues import spendable
 
 N_PENDING = 32  # orders a liquidator may have under way, of each kind
-GROUP, EXCHANGE, DEPOSIT, AUCTION, HOME = range(5)  # LiquidationFunds.desk
+GROUP, EXCHANGE, DEPOSIT_TICKS, AUCTION, HOME = range(5)  # LiquidationFunds.desk
 _LEAST_SALE = 100.0  # USD, what is less waits for more
-_PATIENCE = 60 * TICKS_PER_SECOND  # after which a sale is given up
+NEVER = 1 << 60
 
 ASKED = np.dtype(
     [
@@ -42,6 +41,7 @@ SALE = np.dtype(
         ("token_out", "i8"),
         ("amount", "f8"),  # tokens sold
         ("expected", "f8"),  # tokens bought
+        ("deposit", "i8"),  # number of the order that deposits them, 0: sold from the wallet
     ],
     align=True,
 )
@@ -131,12 +131,26 @@ def most_lacking(funds, ledger, usd, row, now):  # type: ignore[no-untyped-def]
     return best, most
 
 
+@kernel
+def follow_deposits(funds, market, row, now):  # type: ignore[no-untyped-def]
+    """Notice which deposits have left the wallet, and which were sold or never got into a block."""
+    for k in range(row * N_PENDING, (row + 1) * N_PENDING):
+        sale = funds.sales[k]
+        if sale.deposit == 0:
+            continue
+        if held_of(market, sale.deposit) >= 0:
+            sale.amount, sale.until = 0.0, NEVER  # no longer in the wallet, nor paid for yet
+        elif sale.until == NEVER or sale.until < now:
+            sale.deposit, sale.until = 0, -1
+
+
 @kernel(inline=False)
-def restore(funds, box, ledger, usd, venues, row, parent, now):  # type: ignore[no-untyped-def]
+def restore(funds, box, ledger, usd, venues, market, row, parent, now):  # type: ignore[no-untyped-def]
     """Deposit what a liquidator has in excess, to be sold when it arrives, for what it lacks.
 
     `usd` are the reference prices of all tokens.
     """
+    follow_deposits(funds, market, row, now)
     home, free = funds.desk[0, HOME], row * N_PENDING
     for column in range(funds.tokens.shape[1]):
         token_in = funds.tokens[0, column]
@@ -150,15 +164,21 @@ def restore(funds, box, ledger, usd, venues, row, parent, now):  # type: ignore[
             free += 1
         if token_out == token_in or amount <= 0.0 or free == (row + 1) * N_PENDING:
             continue
-        order = draft(box, venues, funds.desk[0, EXCHANGE], TRADE, funds.desk[0, GROUP], row, now)
-        order.token_in, order.token_out, order.amount = token_in, token_out, amount
-        order.arrival = now + funds.desk[0, DEPOSIT]
-        order.expires, order.parent = order.arrival + _PATIENCE, parent
+        pair = (token_in, token_out)
+        venue, group = funds.desk[0, EXCHANGE], funds.desk[0, GROUP]
+        order = draft_sale(
+            market, box, venues, venue, group, row, pair, funds.desk[0, DEPOSIT_TICKS], now
+        )
+        order.amount, order.parent = amount, parent
+        is_deposit = order.chain != venues.chain[venue]
+        until = order.expires if is_deposit else order.arrival + 2 * funds.desk[0, AUCTION]
         sale = funds.sales[free]
         sale.token_in, sale.token_out, sale.amount = token_in, token_out, amount
         sale.expected = amount * usd[token_in] / usd[token_out]
-        if post(box, order) >= 0:
-            sale.until = now + funds.desk[0, DEPOSIT] + 2 * funds.desk[0, AUCTION]
+        number = post(box, order)
+        if number >= 0:
+            sale.until = until
+            sale.deposit = number if is_deposit else 0
 
 
 def make_funds(

@@ -35,6 +35,7 @@ from agents.liquidation_orders import (
 from agents.liquidation_search import MARKET as WATCHED
 from agents.liquidation_search import N_FOUND, CandidateList, look, make_candidates
 from agents.liquidation_size import REFERENCE, quote_exits
+from agents.liquidator_gas import GasTank, make_tank, refuel
 from agents.liquidator_means import (
     check_exits,
     endowment_of,
@@ -51,7 +52,7 @@ from agents.liquidator_means import (
 from agents.population import ColumnarAgent
 from sim.chain import clock_at
 from sim.draws import uniform_column
-from sim.exchange import exchange_of
+from sim.exchange import ExchangeState, exchange_of
 from sim.feeds import Feeds
 from sim.kernel import handler, view_of
 from sim.ledger import Ledger, balance_of
@@ -123,7 +124,11 @@ class LiquidatorsConfig(Config):
         ExitShares(pool=1.0, reference=0.0, hold=0.0), description="What those with inventory do."
     )
     deposit_delay_seconds: float = Field(
-        0.0, ge=0.0, description="Time to the reference market.", json_schema_extra={"unit": "s"}
+        0.0,
+        ge=0.0,
+        description="Time to the reference market, where that counts no confirmations of the "
+        "chain itself (`reference_market.deposits`).",
+        json_schema_extra={"unit": "s"},
     )
     risk_discount: float = Field(
         0.0,
@@ -171,6 +176,11 @@ class LiquidatorsConfig(Config):
         description="Native tokens of each for gas.",
         json_schema_extra={"unit": "USD"},
     )
+    refuel_below: Share = Field(
+        0.5,
+        description="Share of that below which those who do not sell on the reference market buy "
+        "gas; 0: never.",
+    )
 
     @model_validator(mode="after")
     def _check(self) -> LiquidatorsConfig:
@@ -196,13 +206,17 @@ unpack = view_of(
     Prices,
     Venues,
     Feeds,
+    ExchangeState,
+    GasTank,
 )
 
 
 @handler
 def react(binding, message):  # type: ignore[no-untyped-def]
     """Look for unsafe accounts, then let every liquidator sell, and pursue those it likes best."""
-    hunters, watch, funds, board, lending, box, ledger, prices, venues, feeds = unpack(binding)
+    hunters, watch, funds, board, lending, box, ledger, prices, venues, feeds, desk, tank = unpack(
+        binding
+    )
     clock = clock_at(message)
     now, chain, number = clock.now, box.chains[clock.chain], hunters.number[0]
     look(watch, lending, feeds.fill, now)
@@ -217,9 +231,13 @@ def react(binding, message):  # type: ignore[no-untyped-def]
     asked = funds.asked
     for row in range(n):
         if hunters.exit[row] == REFERENCE:
-            restore(
-                funds, box, ledger, prices.reference, venues, row, _FILL * (last > 0) + last, now
-            )
+            parent = _FILL * (last > 0) + last
+            restore(funds, box, ledger, prices.reference, venues, desk, row, parent, now)
+        else:
+            refuel(
+                tank, funds, hunters.pools[0], box, ledger, prices.reference, venues, desk, row,
+                clock,
+            )  # fmt: skip
         if not is_open:
             continue
         if hunters.is_flash[row] == 0:
@@ -254,7 +272,7 @@ def react(binding, message):  # type: ignore[no-untyped-def]
 
 def make(
     world: World, site: PopulationSite
-) -> tuple[LiquidatorState, CandidateList, LiquidationFunds, Board]:
+) -> tuple[LiquidatorState, CandidateList, LiquidationFunds, Board, GasTank]:
     """Return the columns of a population of liquidators."""
     config, n, seed = site.config, site.rows, world.seed
     held = tokens(world, site)
@@ -300,7 +318,10 @@ def make(
     funds = make_funds(site.group, held, endowment_of(world, site, is_flash), exchange, terms)
     row = int(world.venues.row[market])
     board = make_board(lender_reserves(world, site, lender))
-    return state, make_candidates(row, feeds_of(world, row), most_accounts(world)), funds, board
+    watch = make_candidates(row, feeds_of(world, row), most_accounts(world))
+    native = int(world.box.chains[site.chain]["native"])
+    gas = np.full(n, config.gas_usd / world.prices.fundamental[native])
+    return state, watch, funds, board, make_tank(gas, config.refuel_below)
 
 
 def fund(world: World, site: PopulationSite, state: Any) -> None:

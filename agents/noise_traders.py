@@ -6,8 +6,9 @@ asks every pool of the pair for a quote and takes the best one. It trades with p
     exp(-elasticity * cost) * activity / max_activity
 
 where cost is fee plus price impact plus gas as a share of the amount, and activity is
-(volatility of the last hour / volatility so far) ** activity_power, at most max_activity. Sizes are
-bounded by half of what the trader's wallet holds.
+(volatility of the last hour / calm volatility) ** activity_power, at most max_activity; where no
+calm volatility is given, that of the path so far stands for it. Sizes are bounded by half of what
+the trader's wallet holds.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from sim.orders import ROUTINE, cause
 from sim.prices import Prices
 from sim.registry import Config, PopulationKind, PopulationSite
 from sim.status import Status
-from sim.units import HOUR, TICKS_PER_SECOND
+from sim.units import DAY, HOUR, TICKS_PER_SECOND
 from sim.venues import Venues, draft_swap
 
 if TYPE_CHECKING:
@@ -99,7 +100,14 @@ class NoiseTradersConfig(Config):
         0.0,
         ge=0.0,
         le=2.0,
-        description="Arrivals grow with (hourly volatility / long-run) to this power.",
+        description="Arrivals grow with (hourly volatility / calm volatility) to this power.",
+    )
+    calm_volatility: float | None = Field(
+        None,
+        gt=0.0,
+        description="Volatility at which they arrive at their own rate; that of the path so far "
+        "when left out, which a long crisis raises.",
+        json_schema_extra={"unit": "1/sqrt(day)"},
     )
     max_activity: float = Field(4.0, ge=1.0, description="Largest multiple of the arrival rate.")
     tip_gwei: float = Field(
@@ -165,14 +173,19 @@ def react(binding, message):  # type: ignore[no-untyped-def]
 
 
 def activity_by_minute(
-    path: np.ndarray, step_seconds: float, power: float, most: float
+    path: np.ndarray,
+    step_seconds: float,
+    power: float,
+    most: float,
+    calm_volatility: float | None = None,
 ) -> np.ndarray:
-    """Return (hourly volatility / volatility so far) ** power by minute, as a share of `most`.
+    """Return (hourly volatility / calm volatility) ** power by minute, as a share of `most`.
 
     Parameters
     ----------
     path : float64, (n_steps + 1,), USD, on a grid of `step_seconds`
     power, most : exponent and largest multiple
+    calm_volatility : 1/sqrt(day); None: that of the path so far
 
     Returns
     -------
@@ -187,8 +200,10 @@ def activity_by_minute(
     minute = np.arange(len(squares))
     first = np.maximum(minute - window, 0)
     hourly = (total[minute] - total[first]) / np.maximum(minute - first, 1)
-    so_far = total[minute] / np.maximum(minute, 1)
-    ratio = np.sqrt(np.maximum(hourly, 1e-30) / np.maximum(so_far, 1e-30)) ** power
+    calm = total[minute] / np.maximum(minute, 1)
+    if calm_volatility is not None:
+        calm = np.full(len(squares), calm_volatility**2 * stride * step_seconds / DAY)
+    ratio = np.sqrt(np.maximum(hourly, 1e-30) / np.maximum(calm, 1e-30)) ** power
     ratio[: min(window, len(ratio))] = 1.0  # no hour to look back on yet
     return np.asarray(np.clip(ratio, 0.25, most) / most)
 
@@ -209,7 +224,11 @@ def make(world: World, site: PopulationSite) -> tuple[NoiseState, Arrivals]:
     asset = int(world.prices.asset[world.venues.token0[venues[0]]])
     power, most = config.activity_power, config.max_activity
     activity = activity_by_minute(
-        world.prices.path[asset], world.plan.path_step_seconds, power, most
+        world.prices.path[asset],
+        world.plan.path_step_seconds,
+        power,
+        most,
+        config.calm_volatility,
     )
     state = NoiseState(
         size_usd=config.median_usd * np.exp(between * z),

@@ -35,7 +35,7 @@ from agents.bridge_routes import (
 from agents.population import ColumnarAgent
 from sim.chain import clock_at
 from sim.draws import uniform_column
-from sim.exchange import exchange_of
+from sim.exchange import ExchangeState, exchange_of
 from sim.kernel import F8, I8, I8x2, columnar, handler, kernel, view_of
 from sim.ledger import Ledger, balance_of
 from sim.mempool import Outbox, post
@@ -118,7 +118,8 @@ class RelayersConfig(Config):
     deposit_delay_seconds: float = Field(
         390.0,
         ge=0.0,
-        description="Time to move tokens to the reference market.",
+        description="Time to move tokens to the reference market, where that counts no "
+        "confirmations of their chain itself (`reference_market.deposits`).",
         json_schema_extra={"unit": "s"},
     )
 
@@ -134,6 +135,7 @@ unpack = view_of(
     Ledger,
     Prices,
     Venues,
+    ExchangeState,
 )
 
 
@@ -251,12 +253,12 @@ def restock(relayers, routes, box, ledger, venues, row, k, now):  # type: ignore
 @handler
 def react(binding, message):  # type: ignore[no-untyped-def]
     """Let everyone act before a block."""
-    relayers, routes, box, ledger, prices, venues = unpack(binding)
+    relayers, routes, box, ledger, prices, venues, market = unpack(binding)
     clock = clock_at(message)
     n = relayers.margin.shape[0]
     if clock.chain == relayers.number[2]:
         for row in range(n):
-            rebalance(relayers, box, ledger, prices, venues, row, clock)
+            rebalance(relayers, box, ledger, prices, venues, market, row, clock)
         return OK
     for k in range(routes.venue.shape[0]):
         if clock.chain != routes.chains[k, 1]:

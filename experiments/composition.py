@@ -13,6 +13,7 @@ from sim.errors import InputError
 from sim.exchange import ExchangeConfig
 from sim.fee_market import EIP1559, FEE_MARKETS
 from sim.model import Model
+from sim.reference.conditions import make_conditions
 from sim.reference.impact import make_impact, make_venue_terms
 from sim.reference.paths import make_paths
 from sim.units import ticks
@@ -63,9 +64,10 @@ def plan_of(scenario: Scenario, seed: int, candles: dict[str, Candles] | None = 
     chains = [_chain_plan(name, chain) for name, chain in scenario.chains.items()]
     venues = [_venue_plan(name, venue) for name, venue in scenario.venues.items()]
     if scenario.reference_market is not None:
-        interval = scenario.reference_market.interval_seconds
+        terms = scenario.reference_market.model_dump()
+        interval = terms.pop("interval_seconds")
         chains.append(ChainPlan(EXCHANGE, interval, False, 1 << 60, EIP1559, 0.0, 0.0, ""))
-        config = ExchangeConfig(kind="reference_market", chain=EXCHANGE)
+        config = ExchangeConfig(kind="reference_market", chain=EXCHANGE, **terms)
         venues.append(VenuePlan(EXCHANGE, mechanisms()["reference_market"], EXCHANGE, (), config))
     steps = scenario.step_seconds or max(
         chain.blocks.interval_seconds for chain in scenario.chains.values()
@@ -86,6 +88,12 @@ def plan_of(scenario: Scenario, seed: int, candles: dict[str, Candles] | None = 
         ),
         impact=make_impact([asset.impact for asset in scenario.assets.values()]),
         terms=make_venue_terms([asset.terms for asset in scenario.assets.values()]),
+        conditions=make_conditions(
+            [asset.trailing for asset in scenario.assets.values()],
+            [asset.impact for asset in scenario.assets.values()],
+            [asset.terms for asset in scenario.assets.values()],
+            scenario.horizon,
+        ),
         mempool_capacity=scenario.mempool_capacity,
         fill_capacity=max(65_536, 2 * scenario.mempool_capacity),
     )

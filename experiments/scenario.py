@@ -23,6 +23,7 @@ from pydantic import (
     PrivateAttr,
     WithJsonSchema,
     create_model,
+    model_validator,
 )
 
 from experiments.book_files import with_known_books
@@ -33,10 +34,12 @@ from experiments.price_files import with_known_candles
 from experiments.references import check_references
 from experiments.yaml_source import MAX_BYTES, Place, Source, read_yaml
 from sim.errors import InputError, ScenarioError
+from sim.exchange import ExchangeTerms
 from sim.reference.config import (
     CorrelationConfig,
     ImpactConfig,
     PriceConfig,
+    TrailingConfig,
     VenueTermsConfig,
 )
 from sim.registry import Config
@@ -146,9 +149,31 @@ class AssetConfig(Config):
         VenueTermsConfig(spread_bps=0.0, taker_fee_bps=0.0),
         description="Spread and taker fee of the reference market.",
     )
+    trailing: TrailingConfig | None = Field(
+        None,
+        description="Trailing volatility and turnover, for `impact.depth: trailing` and "
+        "`terms.spread: trailing`; without either they have no effect.",
+    )
+
+    @model_validator(mode="after")
+    def _check_trailing(self) -> AssetConfig:
+        asked = [
+            name
+            for name, is_trailing in (
+                ("impact.depth", self.impact is not None and self.impact.depth == "trailing"),
+                ("terms.spread", self.terms.spread == "trailing"),
+            )
+            if is_trailing
+        ]
+        if asked and self.trailing is None:
+            raise ValueError(
+                f"{' and '.join(asked)} is trailing, but `trailing` is left out; give it a "
+                "calm_volatility"
+            )
+        return self
 
 
-class ReferenceMarketConfig(Config):
+class ReferenceMarketConfig(ExchangeTerms):
     """The reference market as a place where agents trade."""
 
     interval_seconds: float = Field(

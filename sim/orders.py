@@ -101,5 +101,5 @@ def split_cause(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 SWAP, ADD, REMOVE, COLLECT = range(4)  # pools
 SUPPLY, WITHDRAW, BORROW, REPAY, LIQUIDATE, FLASH_LOAN, FLASH_REPAY = range(7)  # lending markets
 SEND = 0  # bridges
-TRADE = 0  # reference market
+TRADE, DEPOSIT = range(2)  # reference market
 REPORT = 0  # oracles

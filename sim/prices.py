@@ -12,6 +12,15 @@ from typing import NamedTuple
 import numpy as np
 
 from sim.kernel import F8, I8, F8x2, columnar, kernel
+from sim.reference.conditions import (
+    CALM,
+    STEP,
+    Conditions,
+    make_conditions,
+    observe,
+    set_terms,
+)
+from sim.reference.config import VenueTermsConfig
 from sim.reference.impact import ImpactState, VenueTerms, make_impact, transient_at
 from sim.units import TICKS_PER_SECOND
 
@@ -20,7 +29,8 @@ from sim.units import TICKS_PER_SECOND
 class Prices(NamedTuple):
     """Fundamental paths a row an asset; current prices a row a token.
 
-    The impact columns carry the names that the kernels of `sim.reference.impact` work on.
+    The columns of impact and of conditions carry the names that the kernels of
+    `sim.reference.impact` and `sim.reference.conditions` work on.
     """
 
     path: F8x2  # float64, (n_assets, n_steps + 1), USD
@@ -39,6 +49,14 @@ class Prices(NamedTuple):
     updated: I8  # int64, (n_assets,), tick
     half_spread: F8  # float64, (n_assets,), fraction
     taker_fee: F8  # float64, (n_assets,), fraction
+    variance: F8  # float64, (n_assets,), this and what follows: see `Conditions`
+    turnover: F8  # float64, (n_assets,)
+    traded: F8  # float64, (n_assets,), USD
+    last_log: F8  # float64, (n_assets,)
+    observed: I8  # int64, (1,)
+    given_turnover: F8x2  # float64, (n_assets, n_minutes)
+    plain: F8x2  # float64, (n_assets, 4)
+    rule: F8x2  # float64, (n_assets, 8)
 
 
 @kernel
@@ -48,10 +66,25 @@ def fundamental_at(prices, asset, now):  # type: ignore[no-untyped-def]
     return prices.path[asset, step]
 
 
+@kernel(inline=False)
+def observe_minutes(prices, now):  # type: ignore[no-untyped-def]
+    """Observe every minute up to now: trades come later, so that impact is what it was then."""
+    while prices.observed[0] + STEP <= now:
+        at = prices.observed[0] + STEP
+        prices.observed[0] = at
+        for asset in range(prices.variance.shape[0]):
+            if prices.rule[asset, CALM] > 0.0:
+                log_price = math.log(fundamental_at(prices, asset, at))
+                log_price += prices.permanent[asset] + transient_at(prices, asset, at)
+                observe(prices, asset, log_price, at)
+
+
 @kernel
 def update_prices(prices, now):  # type: ignore[no-untyped-def]
     """Bring the fundamental and reference price of every token to now."""
     prices.now[0] = now
+    if prices.observed[0] + STEP <= now:
+        observe_minutes(prices, now)
     for token in range(prices.asset.shape[0]):
         asset = prices.asset[token]
         if asset >= 0:
@@ -67,6 +100,7 @@ def make_prices(
     asset: list[int],
     impact: ImpactState | None = None,
     terms: VenueTerms | None = None,
+    conditions: Conditions | None = None,
 ) -> Prices:
     """Return prices for the given fundamental paths.
 
@@ -76,9 +110,18 @@ def make_prices(
     step_seconds : seconds
     asset : for each token its asset, or -1
     impact, terms : by asset; none: no impact, no spread, no fee
+    conditions : by asset; none: depth and spread are constant
     """
     n = len(paths)
     impact = impact or make_impact([None] * n)
+    if conditions is None:
+        conditions = make_conditions([None] * n, [None] * n, [VenueTermsConfig()] * n, 0.0)
+    # A plan may build several worlds: each moves its own columns.
+    impact = ImpactState(*(column.copy() for column in impact))
+    conditions = Conditions(*(column.copy() for column in conditions))
+    half_spread = terms.half_spread.copy() if terms else np.zeros(n)
+    set_terms(conditions, impact, half_spread)
+    conditions.last_log[:] = np.log(np.asarray(paths)[:, 0])
     prices = Prices(
         path=np.ascontiguousarray(paths, np.float64),
         step=np.array([round(step_seconds * TICKS_PER_SECOND)], np.int64),
@@ -89,8 +132,9 @@ def make_prices(
         fundamental=np.zeros(len(asset)),
         reference=np.zeros(len(asset)),
         **impact._asdict(),
-        half_spread=terms.half_spread if terms else np.zeros(n),
-        taker_fee=terms.taker_fee if terms else np.zeros(n),
+        half_spread=half_spread,
+        taker_fee=terms.taker_fee.copy() if terms else np.zeros(n),
+        **conditions._asdict(),
     )
     update_prices(prices, 0)
     return prices

@@ -178,6 +178,7 @@ def _draft_leg(box, venues, numbers, words, k, group, row, now):  # type: ignore
     order.a, order.b = words[k, 2], words[k, 3]
     if words[k, 4] >= 0:
         order.chain = words[k, 4]
+        order.max_fee = 2.0 * box.chains[order.chain].base_fee
     order.token_in, order.token_out, order.flag_bits = words[k, 5], words[k, 6], words[k, 7]
     return order
 

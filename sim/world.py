@@ -35,6 +35,7 @@ from sim.mempool import N_BLOCKS, N_FILLS, Outbox, make_outbox, post
 from sim.orders import ORDER
 from sim.prices import Prices, make_prices, update_prices
 from sim.python_turn import PythonTurn
+from sim.reference.conditions import Conditions
 from sim.reference.impact import ImpactState, VenueTerms
 from sim.registry import Claim, Columns, Mechanism, PopulationKind, PopulationSite, VenueSite
 from sim.status import Status
@@ -111,6 +112,7 @@ class WorldPlan:
     populations: tuple[PopulationPlan, ...]
     impact: ImpactState | None = None
     terms: VenueTerms | None = None
+    conditions: Conditions | None = None
     mempool_capacity: int = 16_384
     fill_capacity: int = 65_536
 
@@ -291,7 +293,7 @@ class World:
         self.ledger = make_ledger(self.group_rows, self.group_tokens, is_outside, n_tokens)
         assets = [self.asset(t.asset) if t.asset else -1 for t in self.tokens]
         self.prices = make_prices(
-            plan.paths, plan.path_step_seconds, assets, plan.impact, plan.terms
+            plan.paths, plan.path_step_seconds, assets, plan.impact, plan.terms, plan.conditions
         )
         self.prices.scale[:] = [t.scale for t in self.tokens]
         self.prices.is_listed[:] = [t.asset is not None for t in self.tokens]

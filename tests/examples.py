@@ -11,7 +11,7 @@ from experiments.kinds import mechanisms, populations
 from sim.exchange import ExchangeConfig
 from sim.lending.building import enter, open_positions, reserve_of
 from sim.lending.verbs import pair_of
-from sim.orders import ADD, BORROW, FLASH_LOAN, FLASH_REPAY, LIQUIDATE, SWAP
+from sim.orders import ADD, BORROW, DEPOSIT, FLASH_LOAN, FLASH_REPAY, LIQUIDATE, SWAP
 from sim.trial import ACTORS, small_plan
 from sim.world import PopulationPlan, VenuePlan
 
@@ -37,6 +37,7 @@ FEEDS = {
     "eth-feed": {"token": "ETH"},
     "usd-feed": {"token": "USD", "source": {"kind": "fixed", "price_usd": 1.0}},
 }
+FIXED_GAS = {"kind": "fixed", "price_usd": 1_000.0}
 RESERVES = {"ETH": {"feed": "eth-feed"}, "USD": {"feed": "usd-feed"}}
 
 
@@ -49,8 +50,13 @@ def feeds() -> tuple[VenuePlan, ...]:
 
 
 def trade_arguments(world, request, rng):
+    """Two tokens; a deposit goes to the chain of the one sold."""
     tokens = [int(t) for t in rng.permutation(len(world.tokens))[:2]]
-    return replace(request, token_in=tokens[0], token_out=tokens[1])
+    request = replace(request, token_in=tokens[0], token_out=tokens[1], a=0)
+    if request.verb == DEPOSIT:
+        home = world.chain(world.tokens[tokens[0]].chain)
+        return replace(request, chain=home)
+    return request
 
 
 def report_arguments(world, request, rng):
@@ -150,7 +156,12 @@ CURVE = {"kind": "points", "points": [[10.0, 5.0], [100.0, 40.0], [400.0, 250.0]
 DEPTH = {"tokens": ["ETH", "USD"], "inventory_usd": 1e6, "refill_half_life_seconds": 60.0}
 
 MECHANISMS: dict[str, dict[str, Any]] = {
-    "reference_market": {"configs": (ExchangeConfig(),), "arguments": trade_arguments},
+    "reference_market": {
+        # Deposits stay unsold, so that one order is under way at a time; those of the other chain
+        # are refused.
+        "configs": (ExchangeConfig(deposits={HOME: 1_000_000}, inventory_usd=5e5),),
+        "arguments": trade_arguments,
+    },
     "oracle": {
         "configs": (config_of("oracle", token="ETH"), config_of("oracle", token="USD")),
         "arguments": report_arguments,
@@ -228,8 +239,11 @@ STAKED_DEPTH = config_of(
 )  # fmt: skip
 
 
-def market_place(*people: tuple[str, Any]) -> Any:
-    """Return a plan with venues of every kind, a moving price of ETH, and some people."""
+def market_place(*people: tuple[str, Any], more: tuple[VenuePlan, ...] = ()) -> Any:
+    """Return a plan with venues of every kind, a moving price of ETH, and some people.
+
+    `more` are venues beside those.
+    """
     other_pool = config_of("constant_product", chain=OTHER, tokens=["bUSD", "USD"], value_usd=1e6)
     bridge = config_of(
         "lock_and_mint", other_chain=OTHER, token="USD", wrapped="bUSD",
@@ -247,11 +261,12 @@ def market_place(*people: tuple[str, Any]) -> Any:
         venue("staking", MECHANISMS["liquid_staking"]["configs"][0]),
         venue("seth-eth", STAKED_DEPTH),
         venue("exchange", ExchangeConfig()),
+        *more,
     )
     return small_plan(
         venues,
         tuple(
-            PopulationPlan(name, populations()[c.kind], HOME, getattr(c, "count", 1), c)
+            PopulationPlan(name, populations()[c.kind], c.chain, getattr(c, "count", 1), c)
             for name, c in people
         ),
         seed=25,  # ETH falls by a fifth in ten minutes
@@ -276,6 +291,28 @@ BRIDGED = {"other_chain": OTHER}
 BOOK = (("lenders", LENDERS), ("debtors", DEBTORS))
 TRADERS = people_of("noise_traders", count=20, swaps_per_day=2_000.0, median_usd=2_000.0)
 KEEPERS = ("keepers", people_of("oracle_keepers"))
+CROSSERS = people_of(
+    "noise_traders", chain=OTHER, count=20, swaps_per_day=2_000.0, median_usd=10_000.0,
+    venues=["busd-usd"],
+)  # fmt: skip
+# An exploiter pledges what it took elsewhere; all that it has here is gas.
+GAS_MARKET = (
+    venue("gas-feed", config_of("oracle", token="GAS", source=FIXED_GAS)),
+    venue("gas-market", config_of(
+        "lending", reserves={"GAS": {"feed": "gas-feed"}, "USD": {"feed": "usd-feed"}}
+    )),
+)  # fmt: skip
+GAS_LENDERS = people_of(
+    "suppliers", market="gas-market", asset="USD", count=5, supplied_usd=1e6
+)  # fmt: skip
+OTHER_POOL = config_of("constant_product", **{**POOL, "chain": OTHER, "tokens": ["USD", "ETH"]})
+MORE = {
+    "exploiter": GAS_MARKET,
+    "cross_chain_arbitrage": (
+        venue("other-eth-usd", OTHER_POOL),
+        venue("ether-network", MECHANISMS["liquidity_network"]["configs"][0]),
+    ),
+}
 
 POPULATIONS: dict[str, dict[str, Any]] = {
     "accounts": {"holds": {"ETH": 1.0}},
@@ -288,7 +325,10 @@ POPULATIONS: dict[str, dict[str, Any]] = {
     "oracle_keepers": {},
     "informed_traders": {"signals_per_day": 2_000.0, "median_wallet_usd": 5_000.0},
     "momentum_traders": {"looks_per_day": 2_000.0, "median_wallet_usd": 5_000.0},
-    "liquidity_providers": {"pool": "eth-usd-5", "value_usd": 2e5, "keeper_share": 0.5},
+    "liquidity_providers": {
+        "pool": "eth-usd-5", "value_usd": 2e5, "keeper_share": 0.3, "leaver_share": 0.5,
+        "price_trigger": 0.05, "delay_hours": 0.002,  # the price falls within one look at the pool
+    },
     "bridge_users": {**BRIDGED, "transfers_per_day": 2_000.0, "median_usd": 500.0},
     "payments": {
         **BRIDGED, "token": "USD", "other_token": "USD", "payments_per_day": 2_000.0,
@@ -296,6 +336,9 @@ POPULATIONS: dict[str, dict[str, Any]] = {
     },
     "relayers": {**BRIDGED, "inventory_usd": 1e5},
     "staking_arbitrageurs": {"staking": "staking", "pool": "seth-eth", "inventory_usd": 2e4},
+    "cross_chain_arbitrage": {
+        **BRIDGED, "pool": "eth-usd", "other_pool": "other-eth-usd", "inventory_usd": 1e5,
+    },
     "suppliers": {
         "market": "market", "asset": "USD", "supplied_usd": 1e5, "utilization_trigger": 0.5,
         "calm_utilization": 0.4, "fast_share": 1.0, "medium_share": 0.0, "slow_share": 0.0,
@@ -303,7 +346,7 @@ POPULATIONS: dict[str, dict[str, Any]] = {
     "borrowers": DEBTORS.model_dump(exclude={"kind", "chain", "count"}),
     "liquidators": {"market": "market", "inventory_usd": 1e5},
     "exploiter": {
-        "market": "market", "collateral": "ETH", "debt": "USD", "amount": 10.0,
+        "market": "gas-market", "collateral": "GAS", "debt": "USD", "amount": 4.0,
         "start_seconds": 60.0, "spread_seconds": 60.0,
     },
 }  # fmt: skip
@@ -312,8 +355,10 @@ BESIDE: dict[str, tuple[tuple[str, Any], ...]] = {
     "borrowers": (*BOOK[:1], KEEPERS),
     "liquidators": (*BOOK, KEEPERS),
     "cycle_arbitrage": (("traders", TRADERS),),
+    "cross_chain_arbitrage": (("traders", TRADERS),),
     "liquidity_providers": (("traders", TRADERS),),
-    "exploiter": BOOK[:1],
+    "exploiter": (("gas-lenders", GAS_LENDERS),),
+    "relayers": (("crossers", CROSSERS),),
 }
 WHEEL = ("next",)  # links of the timing wheel
 DEPEND_ON_ALL: dict[str, tuple[str, ...]] = {
@@ -334,4 +379,4 @@ def population_of(kind: str) -> tuple[Any, Any]:
     fields = dict(POPULATIONS[kind])
     if "count" in populations()[kind].config.model_fields:
         fields["count"] = 1
-    return people_of(kind, **fields), market_place(*BESIDE.get(kind, ()))
+    return people_of(kind, **fields), market_place(*BESIDE.get(kind, ()), more=MORE.get(kind, ()))

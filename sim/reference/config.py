@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from datetime import datetime
+from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -271,6 +272,12 @@ class ImpactConfig(Settings):
     permanent_coefficient: float = _quantity("1", "Permanent impact coefficient.", 0.3, ge=0)
     transient_coefficient: float = _quantity("1", "Transient impact coefficient.", 7.0, ge=0)
     half_life_minutes: float = _quantity("min", "Half-life of the transient part.", 15.0, gt=0)
+    depth: Literal["constant", "trailing"] = Field(
+        "constant",
+        description="`constant`: the terms above hold throughout. `trailing`: they are those of a "
+        "calm day, and impact per USD grows with the trailing volatility and shrinks with the "
+        "trailing turnover, as the asset's `trailing` says.",
+    )
 
 
 class VenueTermsConfig(Settings):
@@ -278,3 +285,64 @@ class VenueTermsConfig(Settings):
 
     spread_bps: float = _quantity("bp", "Full spread between bid and ask.", 1.0, ge=0, lt=20_000)
     taker_fee_bps: float = _quantity("bp", "Fee of the value traded.", 10.0, ge=0, lt=10_000)
+    spread: Literal["constant", "trailing"] = Field(
+        "constant",
+        description="`constant`: the spread above holds throughout. `trailing`: it is that of a "
+        "calm day, and widens with the trailing volatility, as the asset's `trailing` says.",
+    )
+    spread_power: float = _quantity(
+        "1",
+        "Power of (trailing / calm volatility) by which a trailing spread widens; 1.5 makes 1 bp "
+        "into 50 bp at 13.6 times the calm volatility.",
+        1.5,
+        ge=0,
+        le=3,
+    )
+    most_spread_bps: float = _quantity("bp", "Widest trailing spread.", 500.0, ge=0, lt=20_000)
+
+    @model_validator(mode="after")
+    def _check_widest(self) -> VenueTermsConfig:
+        if self.spread == "trailing" and not 0.0 < self.spread_bps <= self.most_spread_bps:
+            raise ValueError(
+                f"a trailing spread starts at spread_bps ({self.spread_bps:g}), which must be "
+                f"above 0 and at most most_spread_bps ({self.most_spread_bps:g})"
+            )
+        return self
+
+
+class TrailingConfig(Settings):
+    """Trailing volatility and turnover of an asset, which set its depth and spread.
+
+    Both are exponentially weighted over one-minute observations; they start calm.
+    """
+
+    calm_volatility: float = _quantity(
+        _PER_ROOT_DAY, "Volatility at which the plain terms hold, and of the start.", gt=0
+    )
+    volatility_half_life_minutes: float = _quantity(
+        "min", "Half-life of the weights of squared returns.", 60.0, gt=0
+    )
+    least_volatility: float = _quantity(
+        "multiple of the calm one", "Least trailing volatility that counts.", 0.5, gt=0, le=1
+    )
+    turnover: Annotated[tuple[Point, ...], Field(strict=False)] = _quantity(
+        "[h, multiple of daily_volume_usd]",
+        "Daily turnover over time, linear between points, constant beyond them.",
+        ((0.0, 1.0),),
+        min_length=1,
+    )
+    turnover_half_life_hours: float = _quantity(
+        "h", "Half-life of the weights of turnover.", 4.0, gt=0
+    )
+    counts_trades: bool = Field(
+        False, description="Whether what agents trade adds to the turnover that is given."
+    )
+
+    @model_validator(mode="after")
+    def _check_turnover(self) -> TrailingConfig:
+        hours = [hour for hour, _ in self.turnover]
+        if any(after <= before for before, after in pairwise(hours)):
+            raise ValueError(f"hours of turnover must rise; they are {hours}")
+        if min(multiple for _, multiple in self.turnover) <= 0.0:
+            raise ValueError("multiples of turnover must be above 0")
+        return self

@@ -160,6 +160,24 @@ def test_inventory_is_sold_outside_after_the_delay(delay):
     assert world.balances("arbs", eth)[0] == pytest.approx(200.0, rel=0.25)
 
 
+def test_inventory_is_deposited_where_the_market_counts_confirmations():
+    world = world_of(
+        *FIXED,
+        jump(2_200.0),
+        people(inventory_usd=400_000, deposit_delay_seconds=1),
+        "reference_market={interval_seconds: 1, deposits: {mainnet: 10}}",
+    )
+    log = run(world, 1_200.0)
+    outside = log.fills[log.fills["venue"] == world.venue("exchange")]
+    names = [world.verb_names[verb].split(".")[1] for verb in outside["verb"]]
+    assert names[:2] == ["deposit", "trade"]
+    assert names.count("deposit") == names.count("trade")
+    assert outside["time"][1] - outside["time"][0] == ticks(9 * 12.0)
+    assert (outside["status"] == Status.OK).all()
+    eth = world.token("mainnet", "ETH")
+    assert world.balances("arbs", eth)[0] == pytest.approx(200.0, rel=0.25)
+
+
 def test_rebalancing_at_the_reference_price_neither_gains_nor_loses():
     world = world_of(
         *FIXED,

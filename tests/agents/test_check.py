@@ -9,10 +9,10 @@ from experiments.kinds import populations
 from sim.errors import InvariantError
 from sim.interpreted import interpreted
 from tests import broken
-from tests.examples import DEPEND_ON_ALL, POPULATIONS, ROWS, market_place, population_of
+from tests.examples import DEPEND_ON_ALL, POPULATIONS, ROWS, market_place, people_of, population_of
 
-RUN_SECONDS = 600.0
-BUSY = {"arbitrageurs", "relayers", "payments", "bridge_users"}  # act on several chains: 150 s do
+RUN_SECONDS = 700.0  # providers look at their pool every ten minutes
+BUSY = {"arbitrageurs", "relayers", "payments", "bridge_users", "cross_chain_arbitrage"}  # 150 s do
 
 
 def run_of(kind, run_seconds):
@@ -52,6 +52,7 @@ def test_every_population_keeps_the_contract(kind):
         run_seconds=150.0 if kind in BUSY else RUN_SECONDS,
         depends_on_all=DEPEND_ON_ALL.get(kind, ()),
         twin=False,
+        must_act=True,
     )
     assert len(found) == 64
 
@@ -69,6 +70,13 @@ def test_a_simple_population_passes_with_its_twin():
 def test_a_population_that_helps_itself_is_caught():
     with pytest.raises(InvariantError, match=r"traders: reacting at .* wrote ledger\.balance"):
         check_population(broken.THIEVES, config(), market_place(), twin=False)
+
+
+def test_an_example_in_which_nothing_is_sent_is_refused():
+    idle = people_of("noise_traders", count=1, swaps_per_day=0.0, median_usd=500.0)
+    with pytest.raises(InvariantError, match="no order of it was taken in 60 s"):
+        watch(populations()["noise_traders"], idle, market_place(), 3, 60.0, must_act=True)
+    assert len(watch(populations()["noise_traders"], idle, market_place(), 3, 60.0)) == 64
 
 
 def test_malformed_orders_are_caught():

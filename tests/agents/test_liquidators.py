@@ -15,6 +15,7 @@ from agents.liquidators import KIND, LiquidatorsConfig
 from sim.errors import InputError
 from sim.feeds import Feeds
 from sim.kernel import bind, kernel, view_of
+from sim.ledger import burn
 from sim.lending.building import enter, open_positions, reserve_of
 from sim.lending.state import LendingState
 from sim.orders import ACCRUAL, FILL, split_cause
@@ -481,6 +482,69 @@ def test_collateral_is_sold_on_the_reference_market_when_the_deposit_has_arrived
     assert profit(world)[0] == pytest.approx(out - 7_500.0)
 
 
+def test_a_market_that_counts_confirmations_is_reached_by_deposits():
+    world = world_with(
+        (10.0, 15_000.0),
+        overrides=("reference_market={interval_seconds: 1, deposits: {mainnet: 30}}",),
+        exit={"pool": 0.0, "reference": 1.0, "hold": 0.0},
+        deposit_delay_seconds=1.0,  # has no say here
+        inventory_tokens=["USD"],
+    )
+    set_price(world, 1_990.0 * 0.93)
+    log = run(world, 3_000)
+    done = liquidations(world, log)[0]
+    sent = of(world, log.fills, verb="reference_market.deposit")
+    sold = of(world, log.fills, verb="reference_market.trade")
+    # One deposit of all but the gas of the liquidation, in the next block; nothing is sold twice,
+    # and nothing bought to fill what only seems to be missing meanwhile.
+    assert (len(sent), len(sold)) == (1, 1)
+    assert sent["time"][0] == done["time"] + ticks(12.0)
+    assert sent["amount_in"][0] == pytest.approx(done["amount_out"] - done["gas_paid"])
+    assert sold["time"][0] == sent["time"][0] + ticks(29 * 12.0)  # its own block is the first
+    assert sold["amount_in"][0] == sent["amount_in"][0]
+    ether, dollars = (world.token("mainnet", symbol) for symbol in ("ETH", "USD"))
+    assert world.balances("hunters", dollars)[0] == pytest.approx(
+        1e6 - 7_500.0 + 2_000.0 * sold["amount_in"][0]
+    )
+    assert world.balances("hunters", ether)[0] == pytest.approx(5.0 - sent["gas_paid"][0])
+    world.check()
+
+
+def drained(share, *overrides, **terms):
+    """Return a world whose only liquidator has lost a share of its 5 ETH for gas."""
+    world = world_with(overrides=overrides, inventory_tokens=["USD"], **terms)
+    ether = world.token("mainnet", "ETH")
+    assert burn.py_func(world.ledger, world.group("hunters"), 0, ether, 5.0 * share) == OK
+    return world
+
+
+def test_who_sells_in_pools_buys_gas_there_when_half_is_gone():
+    world = drained(0.6, exit={"pool": 1.0, "reference": 0.0, "hold": 0.0})
+    log = run(world, 30)
+    ether, dollars = (world.token("mainnet", symbol) for symbol in ("ETH", "USD"))
+    bought = of(world, log.fills, verb="constant_product.swap")
+    assert len(bought) == 1
+    # 6,000 USD into 2,500 ETH and 5 m USD at a fee of 0.3 %.
+    net = 6_000.0 * 0.997
+    assert bought["amount_out"][0] == pytest.approx(2_500.0 * net / (5e6 + net))
+    assert world.balances("hunters", ether)[0] == pytest.approx(2.0 + bought["amount_out"][0])
+    assert world.balances("hunters", dollars)[0] == pytest.approx(1e6 - 6_000.0)
+
+
+def test_who_holds_collateral_and_has_no_pool_buys_gas_on_the_reference_market():
+    market = "reference_market={interval_seconds: 1}"
+    world = drained(0.6, market, exit=HOLDING)
+    world.states["hunters"][0].pools[:] = world.venue("exchange")  # no pool of the pair
+    run(world, 30)
+    assert world.balances("hunters", world.token("mainnet", "ETH"))[0] == pytest.approx(5.0)
+
+
+@pytest.mark.parametrize(("share", "terms"), [(0.4, {}), (0.6, {"refuel_below": 0.0})])
+def test_with_enough_gas_left_or_without_the_rule_none_is_bought(share, terms):
+    world = drained(share, exit={"pool": 1.0, "reference": 0.0, "hold": 0.0}, **terms)
+    assert len(of(world, run(world, 120).fills)) == 0
+
+
 def test_inventory_that_comes_back_is_used_again():
     accounts = [(10.0, 15_000.0)] * 3
     world = world_with(*accounts, inventory_usd=8_000.0, inventory_tokens=["USD"])
@@ -563,7 +627,7 @@ def test_shares_of_flash_static_and_exits_are_numbers_of_liquidators():
         exit={"pool": 0.5, "reference": 0.25, "hold": 0.25},
         overrides=("reference_market={interval_seconds: 1}",),
     )
-    state, _, funds, _ = world.states["hunters"]
+    state, _, funds, _, _ = world.states["hunters"]
     assert state.is_flash.sum() == 2
     assert (state.exit[state.is_flash == 1] == POOL).all()
     others = state.exit[state.is_flash == 0]

@@ -73,6 +73,31 @@ def test_demand_falls_with_its_cost():
     assert set(zip(some["row"].tolist(), some["arrival"].tolist(), strict=True)) <= arrived
 
 
+@pytest.mark.parametrize("fee", [0.0005, 0.003, 0.01])
+def test_demand_is_that_of_the_closed_form_at_every_fee(fee):
+    """N0 exp(-kappa f): 1,000 arrivals, SE of the share at most 1.6 %; five allowed (6e-7)."""
+    every = trades(f"venues.eth-usd.fee={fee}")
+    some = trades(f"venues.eth-usd.fee={fee}", elasticity=100)
+    share = math.exp(-100 * fee)
+    assert abs(len(some) / len(every) - share) < 5 * math.sqrt(share * (1 - share) / len(every))
+
+
+def test_demand_falls_with_slippage_as_with_fees():
+    """Trades of 25,000 USD in a pool of 10 m: fee 0.3 %, impact 0.5 %; SE of the share 1.6 %.
+
+    The cost is against the pool's own price, so that its walk matters little: five SE allowed.
+    """
+    shallow = "venues.eth-usd.value_usd=1e7"
+    terms = {"median_usd": 25_000, "size_log_sd": 0, "wallet_multiple": 1e4}
+    every = trades(shallow, **terms)
+    some = trades(shallow, elasticity=100, **terms)
+    net = 25_000 * 0.997
+    cost = 1.0 - 0.997 * 5e6 / (5e6 + net)
+    assert cost == pytest.approx(0.008, rel=0.02)
+    share = math.exp(-100 * cost)
+    assert abs(len(some) / len(every) - share) < 5 * math.sqrt(share * (1 - share) / len(every))
+
+
 def test_they_take_the_cheaper_pool():
     cheap = (
         "venues.cheap={kind: constant_product, chain: mainnet, tokens: [ETH, USD], fee: 0.0005, "
@@ -148,6 +173,22 @@ def test_activity_follows_the_volatility_of_the_last_hour():
     variance_so_far = (300.0 + 9.0 * (minute - 300.0)) / minute
     expected = 3.0 / np.sqrt(variance_so_far)
     assert activity[365:].mean() == pytest.approx(expected.mean(), rel=0.15)
+
+
+def test_activity_against_a_given_calm_volatility_does_not_get_used_to_a_crisis():
+    """A long crisis of nine times the calm volatility, power 1/2: three times the arrivals.
+
+    An hour of 60 minute returns gives the volatility to 9 %, its root to 5 %; 600 minutes hold ten
+    independent hours, so that the mean is known to 1.5 %: five SE allowed.
+    """
+    calm = 0.05
+    rng = np.random.default_rng(4)
+    path = 2_000.0 * np.exp(np.cumsum(rng.normal(0, 9 * calm / math.sqrt(86_400.0), 40_000)))
+    given = activity_by_minute(path, 1.0, 0.5, 4.0, calm) * 4.0
+    assert given[60:660].mean() == pytest.approx(3.0, rel=0.075)
+    so_far = activity_by_minute(path, 1.0, 0.5, 4.0) * 4.0
+    assert so_far[60:660].mean() == pytest.approx(1.0, rel=0.075)
+    assert (activity_by_minute(path, 1.0, 2.0, 4.0, calm)[60:] == 1.0).all()  # at most four times
 
 
 def test_activity_looks_back_only():

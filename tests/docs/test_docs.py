@@ -48,7 +48,7 @@ def test_each_step_of_the_scenario_walk_through_is_a_scenario(tmp_path):
     for step in steps:
         file.write_text(json.dumps(step), "utf-8")
         assert load_scenario(str(file)).name == "my-market"
-    assert len(steps) == 5
+    assert len(steps) == 6
 
 
 def test_the_scenario_of_the_walk_through_liquidates_after_its_crash(tmp_path):

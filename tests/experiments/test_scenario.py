@@ -230,3 +230,17 @@ def test_a_price_file_that_has_changed_is_refused(candles, tmp_path):
 
     with pytest.raises(ScenarioError, match=r"assets\.ETH\.price.*has SHA-256 .*, not "):
         load_scenario(str(tmp_path / "again.yaml"))
+
+
+# --- conditions of the reference market ----------------------------------------------------------
+
+TRAILING = (
+    "assets.ETH.impact={daily_volume_usd: 1e9, volatility: 0.05, depth: trailing}",
+    "assets.ETH.terms={spread_bps: 1, spread: trailing}",
+)
+
+
+def test_a_trailing_rule_needs_to_know_what_is_calm():
+    with pytest.raises(ScenarioError, match=r"impact\.depth and terms\.spread is trailing, but"):
+        load_scenario("quiet-market", TRAILING)
+    load_scenario("quiet-market", (*TRAILING, "assets.ETH.trailing={calm_volatility: 0.05}"))
