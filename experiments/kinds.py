@@ -25,6 +25,7 @@ from agents import (
 from sim import exchange, shocks
 from sim.amm import concentrated_venue, constant_product
 from sim.bridges import liquidity_network, lock_and_mint
+from sim.cdp import protocol as cdp
 from sim.errors import InputError
 from sim.lending import protocol as lending
 from sim.oracles import oracle
@@ -36,6 +37,7 @@ _MECHANISMS: list[Mechanism] = [
     constant_product.MECHANISM,
     concentrated_venue.MECHANISM,
     lending.MECHANISM,
+    cdp.MECHANISM,
     lock_and_mint.MECHANISM,
     liquidity_network.MECHANISM,
 ]

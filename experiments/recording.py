@@ -17,7 +17,6 @@ import pyarrow.parquet as pq
 from experiments.causes import add_trades, causes_of, no_trades
 from sim.agenda import SAMPLE_RANK
 from sim.engine import OUTSIDE, OUTSIDE_ACCOUNTS
-from sim.lending.reading import liquidation_details, liquidation_times
 from sim.orders import CAUSE_KINDS
 from sim.records import TABLES, Table
 from sim.status import Status
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from experiments.scenario import RecordConfig
+    from sim.registry import Liquidations
     from sim.world import World
 
 _TYPES = {
@@ -171,7 +171,7 @@ class Recorder:
         world.on_fills = self._record_fills
         world.on_blocks = self._record_blocks
         self._verbs = world.verb_names
-        self._liquidate_verbs = _verbs_named(self._verbs, ".liquidate")
+        self._liquidations = world.liquidation_verbs()
         self._trade_verbs = _verbs_named(self._verbs, "reference_market.trade")
         self._trades = no_trades()
         self._populations = ["", *world.group_names]
@@ -247,49 +247,50 @@ class Recorder:
         is_done = fills["status"] == Status.OK
         traded = is_done & np.isin(fills["verb"], self._trade_verbs)
         self._trades = add_trades(world, self._trades, fills[traded])
-        liquidated = np.flatnonzero(is_done & np.isin(fills["verb"], self._liquidate_verbs))
+        liquidated = np.flatnonzero(is_done & np.isin(fills["verb"], [*self._liquidations]))
         self._record_causes(fills, liquidated)
-        if len(liquidated):
-            self._record_liquidations(fills[liquidated])
+        for reader, mine in self._by_reader(fills[liquidated]):
+            self._record_liquidations(fills[liquidated[mine]], reader)
+
+    def _by_reader(self, fills: np.ndarray) -> list[tuple[Liquidations, np.ndarray]]:
+        """Return the ways to read some liquidations, each with its rows, in order of the first."""
+        readers = list(dict.fromkeys(self._liquidations[int(verb)] for verb in fills["verb"]))
+        which = np.array([readers.index(self._liquidations[int(verb)]) for verb in fills["verb"]])
+        return [(reader, np.flatnonzero(which == k)) for k, reader in enumerate(readers)]
 
     def _record_causes(self, fills: np.ndarray, liquidated: np.ndarray) -> None:
-        none = np.zeros(0, np.int64)
-        since, observed = none, none
-        if len(liquidated):
-            since, observed = liquidation_times(
-                self.world, fills[liquidated], ticks(self.config.sample_seconds)
-            )
+        since, observed = np.zeros((2, len(liquidated)), np.int64)
+        slack = ticks(self.config.sample_seconds)
+        for reader, mine in self._by_reader(fills[liquidated]):
+            since[mine], observed[mine] = reader.times(self.world, fills[liquidated[mine]], slack)
         columns = causes_of(self.world, fills, liquidated, since, observed, self._trades)
         columns["time"] = columns["time"] / TICKS_PER_SECOND
         columns["parent_kind"] = Text(columns["parent_kind"], list(CAUSE_KINDS))
         self.writers["causes"].append(columns)
 
-    def _record_liquidations(self, fills: np.ndarray) -> None:
+    def _record_liquidations(self, fills: np.ndarray, reader: Liquidations) -> None:
         world = self.world
-        details = liquidation_details(world, fills)
         seized = fills["amount_out"]
-        self.writers["liquidations"].append(
-            {
-                "fill_id": fills["fill_id"],
-                "time": fills["time"] / TICKS_PER_SECOND,
-                "chain": Text(fills["chain"], world.chain_names),
-                "venue": Text(fills["venue"], world.venue_names),
-                "position": fills["a"],
-                "borrower_population": Text(details["borrower_population"], world.group_names),
-                "borrower_account": details["borrower_account"],
-                "liquidator_population": Text(fills["group"], world.group_names),
-                "liquidator_account": fills["row"],
-                "debt_token": Text(fills["token_in"], world.token_names),
-                "collateral_token": Text(fills["token_out"], world.token_names),
-                "debt_repaid": fills["amount_in"],
-                "collateral_seized": seized,
-                "debt_usd": fills["value_in"],
-                "seized_usd": fills["value_out"],
-                "seized_oracle_usd": seized * fills["y"],
-                "health_factor": fills["x"],
-                "delay": details["delay"],
-            }
-        )
+        columns = {
+            "fill_id": fills["fill_id"],
+            "time": fills["time"] / TICKS_PER_SECOND,
+            "chain": Text(fills["chain"], world.chain_names),
+            "venue": Text(fills["venue"], world.venue_names),
+            "position": fills["a"],
+            "liquidator_population": fills["group"],
+            "liquidator_account": fills["row"],
+            "debt_token": Text(fills["token_in"], world.token_names),
+            "collateral_token": Text(fills["token_out"], world.token_names),
+            "debt_repaid": fills["amount_in"],
+            "collateral_seized": seized,
+            "debt_usd": fills["value_in"],
+            "seized_usd": fills["value_out"],
+            "seized_oracle_usd": seized * fills["y"],
+            "health_factor": fills["x"],
+        } | reader.details(world, fills)
+        for who in ("borrower_population", "liquidator_population"):
+            columns[who] = Text(columns[who], world.group_names)
+        self.writers["liquidations"].append(columns)
 
     def _count(self, fills: np.ndarray, group: np.ndarray) -> None:
         """Add up what populations did and paid."""

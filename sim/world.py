@@ -35,7 +35,14 @@ from sim.orders import ORDER
 from sim.prices import Prices, make_prices, update_prices
 from sim.python_turn import PythonTurn
 from sim.reference.impact import ImpactState, VenueTerms
-from sim.registry import Claim, Mechanism, PopulationKind, PopulationSite, VenueSite
+from sim.registry import (
+    Claim,
+    Liquidations,
+    Mechanism,
+    PopulationKind,
+    PopulationSite,
+    VenueSite,
+)
 from sim.status import Status
 from sim.units import GWEI, seconds, ticks
 from sim.venues import NO_TOKEN, Venues, draft, make_venues
@@ -797,7 +804,23 @@ class World:
         """Return the columns of the `positions` record now, by record name."""
         found: dict[str, dict[str, Any]] = {}
         for mechanism in self._mechanisms:
-            found |= mechanism.sample_positions(self, self.states[mechanism.kind])
+            own = mechanism.sample_positions(self, self.states[mechanism.kind])
+            for name, columns in own.items():
+                if name in found:
+                    before = found[name]
+                    found[name] = {key: [*before[key], *columns[key]] for key in before}
+                else:
+                    found[name] = columns
+        return found
+
+    def liquidation_verbs(self) -> dict[int, Liquidations]:
+        """Return how the fills of each verb that liquidates are read, by row of the verb table."""
+        found: dict[int, Liquidations] = {}
+        for mechanism in self._mechanisms:
+            if mechanism.liquidations is not None:
+                for name in mechanism.liquidations.verbs:
+                    row = self.verb_names.index(f"{mechanism.kind}.{name}")
+                    found[row] = mechanism.liquidations
         return found
 
 

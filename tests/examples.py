@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 
 from experiments.kinds import mechanisms, populations
+from sim.cdp import building as cdp_building
+from sim.cdp.verbs import BITE, DEAL, DENT, DRAW, REDO, TAKE, TEND
+from sim.cdp.verbs import LIQUIDATE as FIXED
 from sim.exchange import ExchangeConfig
 from sim.lending.building import enter, open_positions, reserve_of
 from sim.lending.verbs import pair_of
@@ -38,6 +41,8 @@ FEEDS = {
     "usd-feed": {"token": "USD", "source": {"kind": "fixed", "price_usd": 1.0}},
 }
 RESERVES = {"ETH": {"feed": "eth-feed"}, "USD": {"feed": "usd-feed"}}
+VAULTS = {"collateral": "ETH", "debt": "DAI", "feed": "eth-feed", "stability_fee": 0.08}
+ENGLISH = {"kind": "english", "lot_size": 20.0, "bid_duration_minutes": 1.0, "auction_hours": 0.1}
 
 
 def feeds() -> tuple[VenuePlan, ...]:
@@ -120,6 +125,40 @@ def lending_arguments(world, request, rng):
     return replace(request, a=int(mine[0]), b=reserve, amount=amount)
 
 
+def open_vaults(world, site):
+    """Every actor has a vault in each CDP market; two of them are unsafe, one beyond its worth."""
+    for number, plan in enumerate(world.plan.venues):
+        if plan.mechanism.kind == "cdp":
+            vaults = cdp_building.open_vaults(world, number, site.group, np.arange(site.rows))
+            owed = np.array([0.0, 1_500.0, 2_200.0, 40_000.0])
+            cdp_building.enter(world, vaults, np.array([5.0, 1.0, 1.0, 50.0]), owed)
+
+
+def cdp_arguments(world, request, rng):
+    """The sender's vault, an unsafe one, or an auction; amounts that may fit."""
+    state, _ = world.states["cdp"]
+    market = int(world.venues.row[request.venue])
+    mine = state.vaults["market"] == market
+    own = int(np.flatnonzero(mine & (state.vaults["owner"] == request.row))[0])
+    amount = np.inf if rng.random() < 0.1 else request.amount
+    if request.verb in {FIXED, BITE}:
+        victim = int(rng.choice(np.flatnonzero(mine)))
+        return replace(request, a=victim, amount=amount)
+    lots = np.flatnonzero(state.auctions["market"][: state.counter[0]] == market)
+    if request.verb in {TEND, DENT, DEAL, TAKE, REDO} and len(lots):
+        lot = int(rng.choice(lots))
+        record = state.auctions[lot]
+        amount = {
+            TEND: float(rng.choice([0.0, 0.5, 1.1, 1.1]) * record["to_raise"]),
+            DENT: float(rng.choice([0.3, 0.9]) * record["lot"]),
+            TAKE: float(rng.choice([0.3, 2.0]) * record["lot"]),
+        }.get(request.verb, 0.0)
+        return replace(request, a=lot, amount=amount)
+    if request.verb == DRAW:
+        amount = request.amount * 10.0
+    return replace(request, a=own, amount=amount)
+
+
 def bridge_arguments(world, request, rng):
     """From the chain on which the token of the side lives."""
     kind = world.plan.venues[request.venue].mechanism.kind
@@ -152,6 +191,18 @@ MECHANISMS: dict[str, dict[str, Any]] = {
         "beside": feeds(),
         "prepare": open_books,
         "arguments": lending_arguments,
+    },
+    "cdp": {
+        "configs": (
+            config_of("cdp", **VAULTS, debt_asset="USD", surplus_at_start=100.0),
+            config_of("cdp", **VAULTS, backstop=300.0, liquidation=ENGLISH),
+            config_of(
+                "cdp", **VAULTS, liquidation={"kind": "dutch", "stale_after_minutes": 2.0}
+            ),
+        ),
+        "beside": feeds(),
+        "prepare": open_vaults,
+        "arguments": cdp_arguments,
     },
     "lock_and_mint": {
         "configs": tuple(
