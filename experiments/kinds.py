@@ -13,6 +13,7 @@ from agents import (
     cycle_arbitrage,
     exploiter,
     informed_traders,
+    keepers,
     liquidators,
     liquidity_providers,
     momentum_traders,
@@ -21,6 +22,7 @@ from agents import (
     payments,
     relayers,
     suppliers,
+    vault_owners,
 )
 from sim import exchange, shocks
 from sim.amm import concentrated_venue, constant_product
@@ -55,6 +57,8 @@ _POPULATIONS: list[PopulationKind] = [
     suppliers.KIND,
     borrowers.KIND,
     liquidators.KIND,
+    vault_owners.KIND,
+    keepers.KIND,
     exploiter.KIND,
     accounts.KIND,
 ]

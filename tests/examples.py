@@ -230,8 +230,16 @@ MECHANISMS: dict[str, dict[str, Any]] = {
 # --- populations ---------------------------------------------------------------------------------
 
 
+def vault_place(*people: tuple[str, Any]) -> Any:
+    """Return a plan with a CDP market of English auctions, a moving price of ETH, and people."""
+    rules = dict(ENGLISH, lot_size=5.0, bid_duration_minutes=0.5)
+    vaults = config_of("cdp", **VAULTS, debt_asset="USD", liquidation=rules)
+    pool = config_of("constant_product", tokens=["ETH", "DAI"], value_usd=1e6)
+    return _plan((*feeds(), venue("vaults", vaults), venue("eth-dai", pool)), people)
+
+
 def market_place(*people: tuple[str, Any]) -> Any:
-    """Return a plan with venues of every kind, a moving price of ETH, and some people."""
+    """Return a plan with venues of most kinds, a moving price of ETH, and some people."""
     other_pool = config_of("constant_product", chain=OTHER, tokens=["bUSD", "USD"], value_usd=1e6)
     bridge = config_of(
         "lock_and_mint", other_chain=OTHER, token="USD", wrapped="bUSD",
@@ -248,6 +256,10 @@ def market_place(*people: tuple[str, Any]) -> Any:
         venue("market", config_of("lending", reserves=RESERVES)),
         venue("exchange", ExchangeConfig()),
     )
+    return _plan(venues, people)
+
+
+def _plan(venues: tuple[VenuePlan, ...], people: tuple[tuple[str, Any], ...]) -> Any:
     return small_plan(
         venues,
         tuple(
@@ -269,6 +281,11 @@ def people_of(kind: str, **fields: Any) -> Any:
 LENDERS = people_of("suppliers", market="market", asset="USD", count=5, supplied_usd=1e6)
 DEBTORS = people_of(
     "borrowers", market="market", collateral="ETH", debt="USD", count=8, debt_usd=9.8e5,
+    health_quantiles=[[0.05, 1.0005], [0.5, 1.05], [0.9, 1.5]], alarm_low=1.2, alarm_high=1.6,
+    reaction_minutes=1.0,
+)  # fmt: skip
+VAULT_BOOK = people_of(
+    "vault_owners", cdp="vaults", count=8, debt_usd=3e5,
     health_quantiles=[[0.05, 1.0005], [0.5, 1.05], [0.9, 1.5]], alarm_low=1.2, alarm_high=1.6,
     reaction_minutes=1.0,
 )  # fmt: skip
@@ -298,6 +315,8 @@ POPULATIONS: dict[str, dict[str, Any]] = {
     },
     "borrowers": DEBTORS.model_dump(exclude={"kind", "chain", "count"}),
     "liquidators": {"market": "market", "inventory_usd": 1e5},
+    "vault_owners": VAULT_BOOK.model_dump(exclude={"kind", "chain", "count"}),
+    "keepers": {"cdp": "vaults", "inventory_usd": 2e5},
     "exploiter": {
         "market": "market", "collateral": "ETH", "debt": "USD", "amount": 10.0,
         "start_seconds": 60.0, "spread_seconds": 60.0,
@@ -310,7 +329,10 @@ BESIDE: dict[str, tuple[tuple[str, Any], ...]] = {
     "cycle_arbitrage": (("traders", TRADERS),),
     "liquidity_providers": (("traders", TRADERS),),
     "exploiter": BOOK[:1],
+    "vault_owners": (KEEPERS,),
+    "keepers": (("owners", VAULT_BOOK), KEEPERS),
 }
+PLACES = {"vault_owners": vault_place, "keepers": vault_place}  # market_place for all others
 WHEEL = ("next",)  # links of the timing wheel
 DEPEND_ON_ALL: dict[str, tuple[str, ...]] = {
     "noise_traders": WHEEL,
@@ -321,6 +343,8 @@ DEPEND_ON_ALL: dict[str, tuple[str, ...]] = {
     "suppliers": ("speed", "orders"),  # speeds have shares by value
     "borrowers": ("alarm", "target", "orders"),  # health factors have quantiles by debt
     "liquidators": ("endowment", "orders"),  # shares by rank
+    "vault_owners": ("alarm", "target", "orders"),  # health factors have quantiles by debt
+    "keepers": ("endowment", "is_direct", "orders"),  # shares by rank; they take turns
 }
 ROWS = {"exploiter": 1}
 
@@ -330,4 +354,4 @@ def population_of(kind: str) -> tuple[Any, Any]:
     fields = dict(POPULATIONS[kind])
     if "count" in populations()[kind].config.model_fields:
         fields["count"] = 1
-    return people_of(kind, **fields), market_place(*BESIDE.get(kind, ()))
+    return people_of(kind, **fields), PLACES.get(kind, market_place)(*BESIDE.get(kind, ()))
