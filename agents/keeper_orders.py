@@ -115,7 +115,7 @@ def look(watch, cdp, market, last_report, now):  # type: ignore[no-untyped-def]
 @kernel
 def names_vault(verb):  # type: ignore[no-untyped-def]
     """Return whether a verb names a vault; all others that keepers send name an auction."""
-    return verb == BITE or verb == LIQUIDATE  # noqa: SIM109 - two comparisons beat a tuple
+    return verb in (BITE, LIQUIDATE)
 
 
 @kernel

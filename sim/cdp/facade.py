@@ -120,29 +120,32 @@ class CdpMarket:
 
     def deposit(self, user: Hashable, amount: float) -> float:
         """Add collateral to a user's vault, which is opened with it; returns the amount."""
-        outcome = vault.deposit(self.state, self._vault(user), float(amount), math.inf, self.now)
+        row = self._vault(user)
+        outcome = vault.deposit(self.state, row, float(amount), math.inf, self.now)
         return float(self._settle("deposit", user, outcome)[0])
 
     def withdraw(self, user: Hashable, amount: float = math.inf) -> float:
         """Take collateral out, by default all; returns the amount."""
-        outcome = vault.withdraw(self.state, self._vault(user), float(amount), self.now)
+        row = self._vault(user)
+        outcome = vault.withdraw(self.state, row, float(amount), self.now)
         return float(self._settle("withdrawal", user, outcome)[0])
 
     def draw(self, user: Hashable, amount: float) -> float:
         """Owe more; returns the debt tokens minted."""
-        outcome = vault.draw(self.state, self._vault(user), float(amount), self.now)
+        row = self._vault(user)
+        outcome = vault.draw(self.state, row, float(amount), self.now)
         return float(self._settle("draw", user, outcome)[0])
 
     def repay(self, user: Hashable, amount: float = math.inf) -> float:
         """Owe less, by default nothing; returns the debt tokens burned."""
-        outcome = vault.repay(self.state, self._vault(user), float(amount), math.inf, self.now)
+        row = self._vault(user)
+        outcome = vault.repay(self.state, row, float(amount), math.inf, self.now)
         return float(self._settle("repayment", user, outcome)[0])
 
     def liquidate(self, user: Hashable, amount: float = math.inf) -> Liquidation:
         """Repay debt of an unsafe vault at the fixed spread."""
-        outcome = liquidation.liquidate(
-            self.state, self._vault(user), float(amount), math.inf, self.now
-        )
+        row = self._vault(user)
+        outcome = liquidation.liquidate(self.state, row, float(amount), math.inf, self.now)
         return Liquidation(*map(float, self._settle("liquidation", user, outcome)[:3]))
 
     # --- auctions --------------------------------------------------------------------------------
@@ -220,15 +223,18 @@ class CdpMarket:
 
     def collateral(self, user: Hashable) -> float:
         """Return the collateral in a user's vault, tokens."""
-        return float(self.state.collateral[self._vault(user)])
+        row = self._vault(user)
+        return float(self.state.collateral[row])
 
     def debt(self, user: Hashable) -> float:
         """Return what a user owes, debt tokens with the fee."""
-        return float(vault.debt_of(self.state, self._vault(user), self.now))
+        row = self._vault(user)
+        return float(vault.debt_of(self.state, row, self.now))
 
     def health_factor(self, user: Hashable) -> float:
         """Return the health factor of a user's vault; inf without debt."""
-        return float(vault.health_factor(self.state, self._vault(user), self.now))
+        row = self._vault(user)
+        return float(vault.health_factor(self.state, row, self.now))
 
     def total_debt(self) -> float:
         """Return what all vaults owe, debt tokens with the fee."""
