@@ -100,13 +100,12 @@ def test_collateral_is_in_vaults_in_auctions_or_handed_out(mode, operations):
             result = getattr(market, verb)(*arguments)
         except RefusedError:
             continue
-        total += {
-            "deposit": lambda: result,
-            "withdraw": lambda: -result,
-            "liquidate": lambda: -result.seized,
-            "take": lambda: -result.taken,
-            "deal": lambda: -before,
-        }.get(verb, lambda: 0.0)()
+        if verb in {"deposit", "withdraw"}:
+            total += result if verb == "deposit" else -result
+        elif verb in {"liquidate", "take"}:
+            total -= result.seized if verb == "liquidate" else result.taken
+        elif verb == "deal":
+            total -= before
     lots = [market.auction(k) for k in range(market.last + 1)]
     inside = sum(market.collateral(user) for user in USERS)
     inside += sum(lot["lot"] for lot in lots if lot["place"] >= 0)

@@ -86,7 +86,7 @@ def test_what_is_not_needed_can_be_withdrawn():
 def test_the_ceiling_bounds_all_debts():
     market = with_debt(debt_ceiling=1_200.0)
     market.deposit("bob", 10.0)
-    with pytest.raises(RefusedError, match="CAP.*1000 of at most 1200"):
+    with pytest.raises(RefusedError, match=r"CAP.*1000 of at most 1200"):
         market.draw("bob", 201.0)
     assert market.draw("bob", 200.0) == 200.0
 
