@@ -808,7 +808,7 @@ class World:
             for name, columns in own.items():
                 if name in found:
                     before = found[name]
-                    found[name] = {key: [*before[key], *columns[key]] for key in before}
+                    found[name] = {key: _appended(before[key], columns[key]) for key in before}
                 else:
                     found[name] = columns
         return found
@@ -822,6 +822,12 @@ class World:
                     row = self.verb_names.index(f"{mechanism.kind}.{name}")
                     found[row] = mechanism.liquidations
         return found
+
+
+def _appended(column: Any, more: Any) -> Any:
+    """Return two columns of a record, arrays or lists of names, one after the other."""
+    is_array = isinstance(column, np.ndarray)
+    return np.concatenate([column, more]) if is_array else [*column, *more]
 
 
 def empty_state(kind: type) -> Any:

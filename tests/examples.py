@@ -43,6 +43,7 @@ FEEDS = {
 RESERVES = {"ETH": {"feed": "eth-feed"}, "USD": {"feed": "usd-feed"}}
 VAULTS = {"collateral": "ETH", "debt": "DAI", "feed": "eth-feed", "stability_fee": 0.08}
 ENGLISH = {"kind": "english", "lot_size": 20.0, "bid_duration_minutes": 1.0, "auction_hours": 0.1}
+SLOW = {"kind": "english", "lot_size": 10.0, "bid_duration_minutes": 5.0, "auction_hours": 0.5}
 
 
 def feeds() -> tuple[VenuePlan, ...]:
@@ -126,12 +127,14 @@ def lending_arguments(world, request, rng):
 
 
 def open_vaults(world, site):
-    """Every actor has a vault in each CDP market; two of them are unsafe, one beyond its worth."""
+    """Every actor has DAI and a vault in each CDP market; three are unsafe, one beyond its worth."""
     for number, plan in enumerate(world.plan.venues):
         if plan.mechanism.kind == "cdp":
             vaults = cdp_building.open_vaults(world, number, site.group, np.arange(site.rows))
-            owed = np.array([0.0, 1_500.0, 2_200.0, 40_000.0])
+            owed = np.array([0.0, 1_500.0, 2_200.0, 80_000.0])
             cdp_building.enter(world, vaults, np.array([5.0, 1.0, 1.0, 50.0]), owed)
+    for row in range(site.rows):
+        world.endow(site.group, row, world.token(HOME, "DAI"), 2e4)
 
 
 def cdp_arguments(world, request, rng):
@@ -144,12 +147,13 @@ def cdp_arguments(world, request, rng):
     if request.verb in {FIXED, BITE}:
         victim = int(rng.choice(np.flatnonzero(mine)))
         return replace(request, a=victim, amount=amount)
-    lots = np.flatnonzero(state.auctions["market"][: state.counter[0]] == market)
+    lots = state.active[: state.counter[1]]
+    lots = lots[state.auctions["market"][lots] == market]
     if request.verb in {TEND, DENT, DEAL, TAKE, REDO} and len(lots):
         lot = int(rng.choice(lots))
         record = state.auctions[lot]
         amount = {
-            TEND: float(rng.choice([0.0, 0.5, 1.1, 1.1]) * record["to_raise"]),
+            TEND: float(rng.choice([0.0, 0.5, 1.1]) * record["to_raise"]),
             DENT: float(rng.choice([0.3, 0.9]) * record["lot"]),
             TAKE: float(rng.choice([0.3, 2.0]) * record["lot"]),
         }.get(request.verb, 0.0)
@@ -195,9 +199,9 @@ MECHANISMS: dict[str, dict[str, Any]] = {
     "cdp": {
         "configs": (
             config_of("cdp", **VAULTS, debt_asset="USD", surplus_at_start=100.0),
-            config_of("cdp", **VAULTS, backstop=300.0, liquidation=ENGLISH),
+            config_of("cdp", **VAULTS, backstop=300.0, liquidation=SLOW),
             config_of(
-                "cdp", **VAULTS, liquidation={"kind": "dutch", "stale_after_minutes": 2.0}
+                "cdp", **VAULTS, liquidation={"kind": "dutch", "stale_after_minutes": 8.0}
             ),
         ),
         "beside": feeds(),

@@ -7,8 +7,6 @@ of the debt is written off at once.
 
 from __future__ import annotations
 
-import math
-
 from sim.cdp.state import FIXED_SPREAD
 from sim.cdp.vault import accrue, debt_of, is_safe, take_scaled
 from sim.cdp.waterfall import write_off
@@ -74,9 +72,3 @@ def liquidate(state, vault, amount, held, now):  # type: ignore[no-untyped-def]
     take_scaled(state, vault, state.scaled[vault] if is_whole else repaid / market.index)
     market.issued -= repaid
     return OK, repaid, seized, deficit, write_off(market, deficit)
-
-
-@kernel
-def most_of(state, vault, now):  # type: ignore[no-untyped-def]
-    """Return the debt tokens that one liquidation of a vault would repay at most; 0: none."""
-    return quote_liquidate(state, vault, math.inf, math.inf, now)[1]
