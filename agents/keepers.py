@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from agents.keeper_orders import (
+from agents.keeper_orders import pursue_auctions, pursue_vaults, sell_in_pool
+from agents.keeper_state import (
     ASKED,
     MARKET,
     N_ASKED,
@@ -29,9 +30,6 @@ from agents.keeper_orders import (
     look,
     make_watch_list,
     purse_of,
-    pursue_auctions,
-    pursue_vaults,
-    sell_in_pool,
 )
 from agents.liquidation_funds import LiquidationFunds, make_funds, restore
 from agents.liquidation_size import POOL, REFERENCE

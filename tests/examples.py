@@ -127,7 +127,7 @@ def lending_arguments(world, request, rng):
 
 
 def open_vaults(world, site):
-    """Every actor has DAI and a vault in each CDP market; three are unsafe, one beyond its worth."""
+    """Every actor has DAI and a vault in each CDP market; one of them owes more than it has."""
     for number, plan in enumerate(world.plan.venues):
         if plan.mechanism.kind == "cdp":
             vaults = cdp_building.open_vaults(world, number, site.group, np.arange(site.rows))

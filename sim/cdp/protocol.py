@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sim.cdp import reading, verbs
+from sim.cdp import auction_verbs, reading, verbs
 from sim.cdp.building import make, open_markets
 from sim.cdp.settings import KIND, CdpConfig
 from sim.cdp.state import grown
@@ -36,12 +36,12 @@ MECHANISM = Mechanism(
         Verb("draw", verbs.on_draw, 300_000),
         Verb("repay", verbs.on_repay, 170_000),
         Verb("liquidate", verbs.on_liquidate, 450_000, verbs.on_quote_liquidate),
-        Verb("bite", verbs.on_bite, 330_000),
-        Verb("tend", verbs.on_tend, 130_000),
-        Verb("dent", verbs.on_dent, 140_000),
-        Verb("deal", verbs.on_deal, 110_000),
-        Verb("take", verbs.on_take, 250_000, verbs.on_quote_take),
-        Verb("redo", verbs.on_redo, 120_000),
+        Verb("bite", auction_verbs.on_bite, 330_000),
+        Verb("tend", auction_verbs.on_tend, 130_000),
+        Verb("dent", auction_verbs.on_dent, 140_000),
+        Verb("deal", auction_verbs.on_deal, 110_000),
+        Verb("take", auction_verbs.on_take, 250_000, auction_verbs.on_quote_take),
+        Verb("redo", auction_verbs.on_redo, 120_000),
     ),
     states=verbs.unpack.states,
     make=make,
