@@ -67,6 +67,21 @@ class BorrowerState(NamedTuple):
 Quantile = Annotated[tuple[float, float], Field(strict=False)]
 
 
+def check_quantiles(quantiles: list[Quantile]) -> None:
+    """Check that quantiles of health factors rise and lie within their bounds.
+
+    Raises
+    ------
+    ValueError
+        They do not.
+    """
+    pairs = list(pairwise(quantiles))
+    if any(after[0] <= before[0] or after[1] < before[1] for before, after in pairs):
+        raise ValueError("health_quantiles must rise: each share above, no factor below the last")
+    if quantiles[0][0] < 0.0 or quantiles[-1][0] > 1.0 or quantiles[0][1] <= 0.0:
+        raise ValueError("health_quantiles: shares lie in 0 to 1, health factors above 0")
+
+
 class BorrowersConfig(Config):
     """Borrowers of one lending market with one collateral and one debt asset."""
 
@@ -131,7 +146,7 @@ class BorrowersConfig(Config):
                 raise ValueError(f"{' and '.join(missing)} missing; give them, or positions")
         elif given := [name for name, value in drawn.items() if value is not None]:
             raise ValueError(f"{' and '.join(given)} cannot stand beside positions; leave one out")
-        self._check_quantiles(self.health_quantiles or [(0.0, 1.0), (1.0, 1.0)])
+        check_quantiles(self.health_quantiles or [(0.0, 1.0), (1.0, 1.0)])
         if self.collateral == self.debt:
             raise ValueError(f"collateral and debt are both '{self.debt}'; name two assets")
         if self.alarm_low > self.alarm_high:

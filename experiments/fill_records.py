@@ -7,13 +7,12 @@ tens of thousands of rows have come together, and becomes columns in one go.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from experiments.causes import Liquidated, add_trades, causes_of, no_trades
 from experiments.record_tables import Text
-from sim.lending.reading import liquidation_details, liquidation_times
 from sim.orders import CAUSE_KINDS
 from sim.status import Status
 from sim.units import TICKS_PER_SECOND
@@ -26,14 +25,6 @@ if TYPE_CHECKING:
 
 _STATUS = {int(status): status.name for status in sorted(Status)}
 _ROWS_WAITING = 50_000
-
-
-class _Details(NamedTuple):
-    """What was known of liquidated accounts when their fills came."""
-
-    population: np.ndarray  # int, (n,)
-    account: np.ndarray  # int, (n,)
-    delay: np.ndarray  # float64, (n,), s
 
 
 class EngineRecords:
@@ -63,7 +54,8 @@ class EngineRecords:
         self._counts = np.zeros(len(_STATUS), np.int64)
         self._codes = np.array(list(_STATUS))
         verbs = world.verb_names
-        self._is_liquidation = np.array([verb.endswith(".liquidate") for verb in verbs])
+        self._readers = world.liquidation_verbs()
+        self._is_liquidation = np.array([k in self._readers for k in range(len(verbs))])
         self._is_trade = np.array([verb.endswith("reference_market.trade") for verb in verbs])
         self._native = world.box.chains["native"]
         self._trades = no_trades()
@@ -72,7 +64,7 @@ class EngineRecords:
         self._blocks: list[np.ndarray] = []
         self._n_waiting = {"fills": 0, "blocks": 0}
         self._liquidated: list[Liquidated] = []
-        self._details: list[_Details] = []
+        self._details: list[dict[str, Any]] = []
 
     @property
     def n_by_status(self) -> dict[str, int]:
@@ -115,13 +107,16 @@ class EngineRecords:
 
     def _note(self, fills: np.ndarray, rows: np.ndarray) -> None:
         """Note what is now known of liquidations: rows of the waiting fills, and these fills."""
-        since, observed = liquidation_times(self._world, fills, self._slack)
+        since, observed = np.zeros((2, len(rows)), np.int64)
+        readers = [self._readers[int(verb)] for verb in fills["verb"]]
+        for reader in dict.fromkeys(readers):
+            mine = np.array([k for k, other in enumerate(readers) if other is reader])
+            times = reader.times(self._world, fills[mine], self._slack)
+            since[mine], observed[mine] = times
+            details = reader.details(self._world, fills[mine])
+            self._details.append(_plain_columns(fills[mine]) | details)
         batch = np.full(len(rows), self._n_batches)
         self._liquidated.append(Liquidated(rows, batch, since, observed))
-        details = liquidation_details(self._world, fills)
-        self._details.append(
-            _Details(details["borrower_population"], details["borrower_account"], details["delay"])
-        )
 
     def take_blocks(self, blocks: np.ndarray) -> None:
         """Take a batch of blocks, which the engine will overwrite."""
@@ -153,8 +148,7 @@ class EngineRecords:
         columns["parent_kind"] = Text(columns["parent_kind"], CAUSE_KINDS)
         self._writers["causes"].append(columns)
         if self._details:
-            joined = (np.concatenate(column) for column in zip(*self._details, strict=True))
-            self._write_liquidations(fills[liquidated.row], _Details(*joined))
+            self._write_liquidations()
         self._liquidated, self._details = [], []
 
     def _write_fills(self, fills: np.ndarray) -> None:
@@ -194,31 +188,24 @@ class EngineRecords:
             }
         )
 
-    def _write_liquidations(self, fills: np.ndarray, details: _Details) -> None:
+    def _write_liquidations(self) -> None:
         world = self._world
-        seized = fills["amount_out"]
-        self._writers["liquidations"].append(
-            {
-                "fill_id": fills["fill_id"],
-                "time": fills["time"] / TICKS_PER_SECOND,
-                "chain": Text(fills["chain"], world.chain_names),
-                "venue": Text(fills["venue"], world.venue_names),
-                "position": fills["a"],
-                "borrower_population": Text(details.population, world.group_names),
-                "borrower_account": details.account,
-                "liquidator_population": Text(fills["group"], world.group_names),
-                "liquidator_account": fills["row"],
-                "debt_token": Text(fills["token_in"], world.token_names),
-                "collateral_token": Text(fills["token_out"], world.token_names),
-                "debt_repaid": fills["amount_in"],
-                "collateral_seized": seized,
-                "debt_usd": fills["value_in"],
-                "seized_usd": fills["value_out"],
-                "seized_oracle_usd": seized * fills["y"],
-                "health_factor": fills["x"],
-                "delay": details.delay,
-            }
-        )
+        columns: dict[str, Any] = {
+            name: np.concatenate([np.asarray(part[name]) for part in self._details])
+            for name in self._details[0]
+        }
+        order = np.argsort(columns["fill_id"], kind="stable")
+        columns = {name: column[order] for name, column in columns.items()}
+        for name, names in (
+            ("chain", world.chain_names),
+            ("venue", world.venue_names),
+            ("borrower_population", world.group_names),
+            ("liquidator_population", world.group_names),
+            ("debt_token", world.token_names),
+            ("collateral_token", world.token_names),
+        ):
+            columns[name] = Text(columns[name], names)
+        self._writers["liquidations"].append(columns)
 
     def write_blocks(self) -> None:
         """Write the blocks that wait."""
@@ -238,3 +225,24 @@ class EngineRecords:
                 "n_failed": blocks["n_failed"],
             }
         )
+
+
+def _plain_columns(fills: np.ndarray) -> dict[str, Any]:
+    """Return what the fills of liquidations say; text as numbers."""
+    return {
+        "fill_id": fills["fill_id"],
+        "time": fills["time"] / TICKS_PER_SECOND,
+        "chain": fills["chain"],
+        "venue": fills["venue"],
+        "position": fills["a"],
+        "liquidator_population": fills["group"],
+        "liquidator_account": fills["row"],
+        "debt_token": fills["token_in"],
+        "collateral_token": fills["token_out"],
+        "debt_repaid": fills["amount_in"],
+        "collateral_seized": fills["amount_out"],
+        "debt_usd": fills["value_in"],
+        "seized_usd": fills["value_out"],
+        "seized_oracle_usd": fills["amount_out"] * fills["y"],
+        "health_factor": fills["x"],
+    }

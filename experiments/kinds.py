@@ -16,6 +16,7 @@ from agents import (
     cycle_arbitrage,
     exploiter,
     informed_traders,
+    keepers,
     liquidators,
     liquidity_providers,
     momentum_traders,
@@ -25,10 +26,12 @@ from agents import (
     relayers,
     staking_arbitrageurs,
     suppliers,
+    vault_owners,
 )
 from sim import exchange, shocks
 from sim.amm import concentrated_venue, constant_product, pool_files, quoted_depth
 from sim.bridges import liquidity_network, lock_and_mint
+from sim.cdp import protocol as cdp
 from sim.errors import InputError
 from sim.lending import position_file
 from sim.lending import protocol as lending
@@ -48,6 +51,7 @@ _MECHANISMS: list[Mechanism] = [
     concentrated_venue.MECHANISM,
     quoted_depth.MECHANISM,
     lending.MECHANISM,
+    cdp.MECHANISM,
     lock_and_mint.MECHANISM,
     liquidity_network.MECHANISM,
 ]
@@ -66,6 +70,8 @@ _POPULATIONS: list[PopulationKind] = [
     suppliers.KIND,
     borrowers.KIND,
     liquidators.KIND,
+    vault_owners.KIND,
+    keepers.KIND,
     exploiter.KIND,
     staking_arbitrageurs.KIND,
     accounts.KIND,

@@ -91,8 +91,8 @@ LIQUIDATIONS = Table(
         fill_id                | int64   | -     | its fill
         time                   | float64 | s     | time of the block
         chain                  | text    | -     | chain
-        venue                  | text    | -     | lending market
-        position               | int64   | -     | position in the market
+        venue                  | text    | -     | lending or CDP market
+        position               | int64   | -     | position in the market, or vault
         borrower_population    | text    | -     | population of the borrower
         borrower_account       | int64   | -     | row of the borrower
         liquidator_population  | text    | -     | population of the liquidator
@@ -131,7 +131,7 @@ POOLS = Table(
 )
 POSITIONS = Table(
     "positions",
-    "debtors of lending markets, every hour or so",
+    "debtors of lending and CDP markets, every hour or so",
     _columns(
         """
         time          | float64 | s   | time of the sample
@@ -164,6 +164,28 @@ MARKETS = Table(
         oracle_price | float64 | USD      | price that the market uses
         bad_debt     | float64 | USD      | recognised so far, at reference prices
         latent_bad_debt | float64 | USD   | debt beyond its collateral now, at reference prices
+        """
+    ),
+)
+DEFICITS = Table(
+    "deficits",
+    "losses of CDP markets and who bore them, so far, at each sample",
+    _columns(
+        """
+        time               | float64 | s     | time of the sample
+        venue              | text    | -     | CDP market
+        chain              | text    | -     | chain
+        token              | text    | -     | debt token
+        written_off        | float64 | token | debts that no collateral covered
+        incentives         | float64 | token | minted for those who start auctions
+        from_surplus       | float64 | token | of both, borne by the surplus
+        from_backstop      | float64 | token | of both, paid by the insurer outside
+        healed             | float64 | token | of both, unbacked for a time, covered by later income
+        unbacked           | float64 | token | of both, borne by nobody
+        surplus            | float64 | token | surplus now
+        auction_debt       | float64 | token | debts in open auctions
+        auction_collateral | float64 | token | collateral in open auctions
+        n_auctions         | int64   | -     | open auctions
         """
     ),
 )
@@ -265,6 +287,7 @@ TABLES = {
         POOLS,
         POSITIONS,
         MARKETS,
+        DEFICITS,
         EQUITY,
         CHAINS,
         PRICES,

@@ -57,6 +57,16 @@ class ShockKind(NamedTuple):
     apply: Callable[[World, Any], None]
 
 
+class Liquidations(NamedTuple):
+    """How fills of a mechanism become rows of the `liquidations` record."""
+
+    verbs: tuple[str, ...]  # an executed order for one of these is a liquidation
+    details: Callable[[World, np.ndarray], dict[str, Any]]
+    # ^ columns that the fills do not say, such as the borrower, or say otherwise; text as numbers
+    times: Callable[[World, np.ndarray, int], tuple[np.ndarray, np.ndarray]]
+    # ^ (world, fills, slack) -> ticks: account last safe, price observed
+
+
 class VenueSite(NamedTuple):
     """Where a venue stands: what the world gives a mechanism to make its state row."""
 
@@ -101,6 +111,7 @@ class Mechanism:
     sample: Callable[[World, Any], dict[str, Columns]] = lambda world, state: {}
     # ^ by record; the recorder adds `time`, the chain of a venue, and what all pools have
     sample_positions: Callable[[World, Any], dict[str, Columns]] = lambda world, state: {}
+    liquidations: Liquidations | None = None
     open: Callable[[World, Any], None] = lambda world, state: None  # once all is funded
     grow: Callable[[Any], Any] = lambda own: None  # -> larger state when a table is nearly full
     check: Callable[[World, Any], None] = lambda world, state: None

@@ -37,7 +37,15 @@ from sim.prices import Prices, make_prices, update_prices
 from sim.python_turn import PythonTurn
 from sim.reference.conditions import Conditions
 from sim.reference.impact import ImpactState, VenueTerms
-from sim.registry import Claim, Columns, Mechanism, PopulationKind, PopulationSite, VenueSite
+from sim.registry import (
+    Claim,
+    Columns,
+    Liquidations,
+    Mechanism,
+    PopulationKind,
+    PopulationSite,
+    VenueSite,
+)
 from sim.status import Status
 from sim.units import GWEI, seconds, ticks
 from sim.venues import NO_TOKEN, Venues, draft, make_venues
@@ -800,6 +808,16 @@ class World:
             made = mechanism.sample_positions(self, self.states[mechanism.kind])
             for name, columns in made.items():
                 found.setdefault(name, []).append(columns)
+        return found
+
+    def liquidation_verbs(self) -> dict[int, Liquidations]:
+        """Return how the fills of each verb that liquidates are read, by row of the verb table."""
+        found: dict[int, Liquidations] = {}
+        for mechanism in self._mechanisms:
+            if mechanism.liquidations is not None:
+                for name in mechanism.liquidations.verbs:
+                    row = self.verb_names.index(f"{mechanism.kind}.{name}")
+                    found[row] = mechanism.liquidations
         return found
 
 

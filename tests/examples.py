@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 
 from experiments.kinds import mechanisms, populations
+from sim.cdp import building as cdp_building
+from sim.cdp.verbs import BITE, DEAL, DENT, DRAW, REDO, TAKE, TEND
+from sim.cdp.verbs import LIQUIDATE as FIXED
 from sim.exchange import ExchangeConfig
 from sim.lending.building import enter, open_positions, reserve_of
 from sim.lending.verbs import pair_of
@@ -39,6 +42,9 @@ FEEDS = {
 }
 FIXED_GAS = {"kind": "fixed", "price_usd": 1_000.0}
 RESERVES = {"ETH": {"feed": "eth-feed"}, "USD": {"feed": "usd-feed"}}
+VAULTS = {"collateral": "ETH", "debt": "DAI", "feed": "eth-feed", "stability_fee": 0.08}
+ENGLISH = {"kind": "english", "lot_size": 20.0, "bid_duration_minutes": 1.0, "auction_hours": 0.1}
+SLOW = {"kind": "english", "lot_size": 10.0, "bid_duration_minutes": 5.0, "auction_hours": 0.5}
 
 
 def feeds() -> tuple[VenuePlan, ...]:
@@ -126,6 +132,43 @@ def lending_arguments(world, request, rng):
     return replace(request, a=int(mine[0]), b=reserve, amount=amount)
 
 
+def open_vaults(world, site):
+    """Every actor has DAI and a vault in each CDP market; one of them owes more than it has."""
+    for number, plan in enumerate(world.plan.venues):
+        if plan.mechanism.kind == "cdp":
+            vaults = cdp_building.open_vaults(world, number, site.group, np.arange(site.rows))
+            owed = np.array([0.0, 1_500.0, 2_200.0, 80_000.0])
+            cdp_building.enter(world, vaults, np.array([5.0, 1.0, 1.0, 50.0]), owed)
+    for row in range(site.rows):
+        world.endow(site.group, row, world.token(HOME, "DAI"), 2e4)
+
+
+def cdp_arguments(world, request, rng):
+    """The sender's vault, an unsafe one, or an auction; amounts that may fit."""
+    state, _ = world.states["cdp"]
+    market = int(world.venues.row[request.venue])
+    mine = state.vaults["market"] == market
+    own = int(np.flatnonzero(mine & (state.vaults["owner"] == request.row))[0])
+    amount = np.inf if rng.random() < 0.1 else request.amount
+    if request.verb in {FIXED, BITE}:
+        victim = int(rng.choice(np.flatnonzero(mine)))
+        return replace(request, a=victim, amount=amount)
+    lots = state.active[: state.counter[1]]
+    lots = lots[state.auctions["market"][lots] == market]
+    if request.verb in {TEND, DENT, DEAL, TAKE, REDO} and len(lots):
+        lot = int(rng.choice(lots))
+        record = state.auctions[lot]
+        amount = {
+            TEND: float(rng.choice([0.0, 0.5, 1.1]) * record["to_raise"]),
+            DENT: float(rng.choice([0.3, 0.9]) * record["lot"]),
+            TAKE: float(rng.choice([0.3, 2.0]) * record["lot"]),
+        }.get(request.verb, 0.0)
+        return replace(request, a=lot, amount=amount)
+    if request.verb == DRAW:
+        amount = request.amount * 10.0
+    return replace(request, a=own, amount=amount)
+
+
 def bridge_arguments(world, request, rng):
     """From the chain on which the token of the side lives."""
     kind = world.plan.venues[request.venue].mechanism.kind
@@ -207,6 +250,18 @@ MECHANISMS: dict[str, dict[str, Any]] = {
         "prepare": open_books,
         "arguments": lending_arguments,
     },
+    "cdp": {
+        "configs": (
+            config_of("cdp", **VAULTS, debt_asset="USD", surplus_at_start=100.0),
+            config_of("cdp", **VAULTS, backstop=300.0, liquidation=SLOW),
+            config_of(
+                "cdp", **VAULTS, liquidation={"kind": "dutch", "stale_after_minutes": 8.0}
+            ),
+        ),
+        "beside": feeds(),
+        "prepare": open_vaults,
+        "arguments": cdp_arguments,
+    },
     "lock_and_mint": {
         "configs": tuple(
             config_of(
@@ -239,6 +294,14 @@ STAKED_DEPTH = config_of(
 )  # fmt: skip
 
 
+def vault_place(*people: tuple[str, Any]) -> Any:
+    """Return a plan with a CDP market of English auctions, a moving price of ETH, and people."""
+    rules = dict(ENGLISH, lot_size=5.0, bid_duration_minutes=0.5)
+    vaults = config_of("cdp", **VAULTS, debt_asset="USD", liquidation=rules)
+    pool = config_of("constant_product", tokens=["ETH", "DAI"], value_usd=1e6)
+    return _plan((*feeds(), venue("vaults", vaults), venue("eth-dai", pool)), people)
+
+
 def market_place(*people: tuple[str, Any], more: tuple[VenuePlan, ...] = ()) -> Any:
     """Return a plan with venues of every kind, a moving price of ETH, and some people.
 
@@ -263,6 +326,10 @@ def market_place(*people: tuple[str, Any], more: tuple[VenuePlan, ...] = ()) -> 
         venue("exchange", ExchangeConfig()),
         *more,
     )
+    return _plan(venues, people)
+
+
+def _plan(venues: tuple[VenuePlan, ...], people: tuple[tuple[str, Any], ...]) -> Any:
     return small_plan(
         venues,
         tuple(
@@ -284,6 +351,11 @@ def people_of(kind: str, **fields: Any) -> Any:
 LENDERS = people_of("suppliers", market="market", asset="USD", count=5, supplied_usd=1e6)
 DEBTORS = people_of(
     "borrowers", market="market", collateral="ETH", debt="USD", count=8, debt_usd=9.8e5,
+    health_quantiles=[[0.05, 1.0005], [0.5, 1.05], [0.9, 1.5]], alarm_low=1.2, alarm_high=1.6,
+    reaction_minutes=1.0,
+)  # fmt: skip
+VAULT_BOOK = people_of(
+    "vault_owners", cdp="vaults", count=8, debt_usd=3e5,
     health_quantiles=[[0.05, 1.0005], [0.5, 1.05], [0.9, 1.5]], alarm_low=1.2, alarm_high=1.6,
     reaction_minutes=1.0,
 )  # fmt: skip
@@ -345,6 +417,8 @@ POPULATIONS: dict[str, dict[str, Any]] = {
     },
     "borrowers": DEBTORS.model_dump(exclude={"kind", "chain", "count"}),
     "liquidators": {"market": "market", "inventory_usd": 1e5},
+    "vault_owners": VAULT_BOOK.model_dump(exclude={"kind", "chain", "count"}),
+    "keepers": {"cdp": "vaults", "inventory_usd": 2e5},
     "exploiter": {
         "market": "gas-market", "collateral": "GAS", "debt": "USD", "amount": 4.0,
         "start_seconds": 60.0, "spread_seconds": 60.0,
@@ -359,7 +433,10 @@ BESIDE: dict[str, tuple[tuple[str, Any], ...]] = {
     "liquidity_providers": (("traders", TRADERS),),
     "exploiter": (("gas-lenders", GAS_LENDERS),),
     "relayers": (("crossers", CROSSERS),),
+    "vault_owners": (KEEPERS,),
+    "keepers": (("owners", VAULT_BOOK), KEEPERS),
 }
+VAULT_KINDS = ("vault_owners", "keepers")  # act in vault_place, all others in market_place
 WHEEL = ("next",)  # links of the timing wheel
 DEPEND_ON_ALL: dict[str, tuple[str, ...]] = {
     "noise_traders": WHEEL,
@@ -370,6 +447,8 @@ DEPEND_ON_ALL: dict[str, tuple[str, ...]] = {
     "suppliers": ("speed", "orders"),  # speeds have shares by value
     "borrowers": ("alarm", "target", "orders"),  # health factors have quantiles by debt
     "liquidators": ("endowment", "orders"),  # shares by rank
+    "vault_owners": ("alarm", "target", "orders"),  # health factors have quantiles by debt
+    "keepers": ("endowment", "is_direct", "orders"),  # shares by rank; they take turns
 }
 ROWS = {"exploiter": 1}
 
@@ -379,4 +458,6 @@ def population_of(kind: str) -> tuple[Any, Any]:
     fields = dict(POPULATIONS[kind])
     if "count" in populations()[kind].config.model_fields:
         fields["count"] = 1
+    if kind in VAULT_KINDS:
+        return people_of(kind, **fields), vault_place(*BESIDE[kind])
     return people_of(kind, **fields), market_place(*BESIDE.get(kind, ()), more=MORE.get(kind, ()))

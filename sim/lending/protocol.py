@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from sim.lending import verbs
 from sim.lending.building import make
-from sim.lending.reading import check, claims, sample, sample_positions
+from sim.lending.reading import (
+    check,
+    claims,
+    liquidation_details,
+    liquidation_times,
+    sample,
+    sample_positions,
+)
 from sim.lending.settings import KIND, LendingConfig
 from sim.lending.shocks import SHOCKS
-from sim.registry import Mechanism, Verb
+from sim.registry import Liquidations, Mechanism, Verb
 
 MECHANISM = Mechanism(
     kind=KIND,
@@ -28,6 +35,7 @@ MECHANISM = Mechanism(
     claims=claims,
     sample=sample,
     sample_positions=sample_positions,
+    liquidations=Liquidations(("liquidate",), liquidation_details, liquidation_times),
     check=check,
     shocks=SHOCKS,
 )
