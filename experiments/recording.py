@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from experiments.causes import add_trades, causes_of, no_trades
 from sim.agenda import SAMPLE_RANK
-from sim.engine import OUTSIDE, OUTSIDE_ACCOUNTS
+from sim.outside import OUTSIDE, OUTSIDE_ACCOUNTS
 from sim.lending.reading import liquidation_details, liquidation_times
 from sim.orders import CAUSE_KINDS
 from sim.records import TABLES, Table
@@ -316,7 +316,9 @@ class Recorder:
                     "chain": Text(blocks["chain"], self.world.chain_names),
                     "block": blocks["height"],
                     "gas_used": blocks["gas_used"],
+                    "background_gas": blocks["background_gas"],
                     "base_fee": blocks["base_fee"],
+                    "gas_price_p60": blocks["p60"],
                     "pending": blocks["pending"],
                     "n_included": blocks["n_included"],
                     "n_failed": blocks["n_failed"],

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from sim.engine import OUTSIDE, REFERENCE_MARKET
+from sim.outside import OUTSIDE, REFERENCE_MARKET
 from sim.kernel import I8, columnar, handler, kernel, view_of
 from sim.ledger import Ledger, slot, transfer
 from sim.orders import order_at

@@ -18,7 +18,7 @@ from sim.amm.concentrated_orders import PoolDesk
 from sim.amm.concentrated_state import ConcentratedState, PoolTerms, grow
 from sim.amm.concentrated_state import make as make_pools
 from sim.amm.tick_math import MAX_TICK, tick_at_sqrt_price
-from sim.engine import GENESIS, OUTSIDE
+from sim.outside import GENESIS, OUTSIDE
 from sim.errors import InputError, InvariantError
 from sim.kernel import bind, kernel
 from sim.registry import Claim, Config, Mechanism, VenueSite, Verb
@@ -303,7 +303,7 @@ MECHANISM = Mechanism(
     kind="concentrated_liquidity",
     config=ConcentratedConfig,
     verbs=(
-        Verb("swap", orders.on_swap, 150_000, orders.on_quote_order),
+        Verb("swap", orders.on_swap, 130_000, orders.on_quote_order, orders.SPARE_GAS),
         Verb("add", orders.on_add, 350_000),
         Verb("remove", orders.on_remove, 200_000),
         Verb("collect", orders.on_collect, 130_000),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sim.engine import GENESIS, OUTSIDE
+from sim.outside import GENESIS, OUTSIDE
 from sim.errors import InputError
 from sim.ledger import transfer
 from sim.lending.book import enter_book

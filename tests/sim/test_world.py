@@ -5,7 +5,7 @@ import pytest
 
 from experiments import build, load_scenario
 from experiments.recording import Recorder
-from sim.engine import OUTSIDE, OUTSIDE_ACCOUNTS
+from sim.outside import OUTSIDE, OUTSIDE_ACCOUNTS
 from sim.errors import InputError, InvariantError
 from sim.kernel import shapes_of
 from sim.registry import PopulationKind, Verb
