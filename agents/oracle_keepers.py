@@ -54,7 +54,7 @@ class OracleKeepersConfig(Config):
     max_fee_multiple: float = Field(
         3.0,
         ge=1.0,
-        description="Most they pay, over the base fee of the moment, where there is one."
+        description="Most they pay, over the base fee of the moment, where there is one.",
     )
     expires_seconds: float = Field(
         600.0,

@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 
 from experiments.causes import add_trades, causes_of, no_trades
 from sim.agenda import SAMPLE_RANK
-from sim.outside import OUTSIDE, OUTSIDE_ACCOUNTS
 from sim.lending.reading import liquidation_details, liquidation_times
 from sim.orders import CAUSE_KINDS
+from sim.outside import OUTSIDE, OUTSIDE_ACCOUNTS
 from sim.records import TABLES, Table
 from sim.status import Status
 from sim.units import TICKS_PER_SECOND, ticks

@@ -31,7 +31,7 @@ from experiments.overrides import apply_overrides
 from experiments.price_files import with_known_candles
 from experiments.references import check_references
 from experiments.yaml_source import MAX_BYTES, Place, Source, read_yaml
-from sim.background import BackgroundConfig
+from sim.background import BackgroundConfig  # noqa: TC001 - pydantic reads it
 from sim.bids import with_bid
 from sim.errors import InputError, ScenarioError
 from sim.reference.config import (

@@ -180,9 +180,7 @@ def make_background(
     chains : of each its (demand, capacity in gas per second, lifetime of orders in seconds or 0,
         whether a base fee is paid)
     """
-    lists = [
-        (c.gas_per_second, c.target_gwei or c.median_gwei or [], c.log_sd) for c, *_ in chains
-    ]
+    lists = [(c.gas_per_second, c.target_gwei or c.median_gwei or [], c.log_sd) for c, *_ in chains]
     n_hours = max((len(values) for found in lists for values in found), default=1)
     n = len(chains)
     made = Background(
@@ -195,9 +193,7 @@ def make_background(
         order=blank(1, ORDER),
     )
     for row, (config, capacity, lifetime, is_base_fee) in enumerate(chains):
-        for hour, median in enumerate(
-            _medians(config, n_hours, capacity, is_base_fee=is_base_fee)
-        ):
+        for hour, median in enumerate(_medians(config, n_hours, capacity, is_base_fee=is_base_fee)):
             made.rate[row, hour] = _at(config.gas_per_second, hour) / TICKS_PER_SECOND
             made.weight[row * n_hours + hour] = bid_weights(median, _at(config.log_sd, hour))
         used = np.flatnonzero(made.weight[row * n_hours : (row + 1) * n_hours].sum(axis=0))

@@ -111,7 +111,10 @@ class BidConfig(Config):
 @functools.cache
 def with_bid(config: type[Config]) -> type[Config]:
     """Return the config of a population with a `bid` block."""
-    field: Any = (BidConfig | None, Field(None, description="How its accounts bid; as their behavior says if left out."))
+    field: Any = (
+        BidConfig | None,
+        Field(None, description="How its accounts bid; as their behavior says if left out."),
+    )
     return create_model(config.__name__, __base__=config, __doc__=config.__doc__, bid=field)
 
 

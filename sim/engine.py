@@ -301,8 +301,7 @@ def build_block(box, tables, ledger, prices, venues, background, clock):  # type
     k = offer_background(box, background, chain, address, N_PRICES)
     while gas + others + LEAST_GAS <= chain.gas_limit:
         if k >= 0 and (
-            chain.pending == 0
-            or background.order[0].key > box.orders[box.heap[number, 0]].key
+            chain.pending == 0 or background.order[0].key > box.orders[box.heap[number, 0]].key
         ):
             room = chain.gas_limit - gas - others
             others += include_background(box, background, chain, clock, k, room)

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from sim.outside import OUTSIDE, REFERENCE_MARKET
 from sim.kernel import I8, columnar, handler, kernel, view_of
 from sim.ledger import Ledger, slot, transfer
 from sim.orders import order_at
+from sim.outside import OUTSIDE, REFERENCE_MARKET
 from sim.prices import Prices, update_prices
 from sim.reference.impact import apply_trade
 from sim.registry import Config, Mechanism, VenueSite, Verb

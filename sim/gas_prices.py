@@ -83,6 +83,4 @@ def recent(paid, chain, number, n_blocks, share):  # type: ignore[no-untyped-def
 @kernel
 def block_p60(paid, number, height):  # type: ignore[no-untyped-def]
     """Return the price that 60 % of the gas of a block paid at most; 0: it had none."""
-    return percentile(
-        paid, row_at(number, height), row_at(number, height + HISTORY - 1), _SHARE
-    )
+    return percentile(paid, row_at(number, height), row_at(number, height + HISTORY - 1), _SHARE)

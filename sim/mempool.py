@@ -17,7 +17,7 @@ from sim.bids import POLICY, apply_policy, raise_due
 from sim.chain import CHAIN
 from sim.draws import philox
 from sim.gas_prices import HISTORY, N_PRICES
-from sim.kernel import F8x2, I8, I8x2, blank, columnar, invoke, kernel, records, row_address
+from sim.kernel import I8, F8x2, I8x2, blank, columnar, invoke, kernel, records, row_address
 from sim.orders import ORDER, REFUSED
 from sim.status import Status
 

@@ -374,7 +374,7 @@ class World:
         """Return the background demand of the chains that have one, and number it."""
         chains = self.box.chains
         chains["demand"] = -1
-        found = []
+        found: list[tuple[BackgroundConfig, float, float, bool]] = []
         for row, chain in enumerate(self.plan.chains):
             if chain.background is not None:
                 chains[row]["demand"] = len(found)
@@ -749,9 +749,9 @@ class World:
         Both numbers must exceed the old ones by the chain's replacement step, as a transaction must
         that replaces another; a tip of zero may stay.
         """
-        return OK == _replace(
-            self._box_binding, self.chain(chain), order, tip_gwei * GWEI, max_fee_gwei * GWEI
-        )
+        tip, max_fee = tip_gwei * GWEI, max_fee_gwei * GWEI
+        status = _replace(self._box_binding, self.chain(chain), order, tip, max_fee)
+        return int(status) == OK
 
     def resort(self, chain: int) -> None:
         """Sort the mempool of a chain anew, after a rule of it changed."""

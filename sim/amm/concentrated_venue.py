@@ -18,9 +18,9 @@ from sim.amm.concentrated_orders import PoolDesk
 from sim.amm.concentrated_state import ConcentratedState, PoolTerms, grow
 from sim.amm.concentrated_state import make as make_pools
 from sim.amm.tick_math import MAX_TICK, tick_at_sqrt_price
-from sim.outside import GENESIS, OUTSIDE
 from sim.errors import InputError, InvariantError
 from sim.kernel import bind, kernel
+from sim.outside import GENESIS, OUTSIDE
 from sim.registry import Claim, Config, Mechanism, VenueSite, Verb
 from sim.status import Status
 
