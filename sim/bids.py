@@ -145,7 +145,7 @@ def estimate(box, policy, order):  # type: ignore[no-untyped-def]
         box.estimate[order.chain, order.group] <= 0.0
         or order.arrival >= box.estimated_at[order.chain, order.group] + policy.every
     ):
-        price = recent(box.paid, chain, order.chain, policy.n_blocks, policy.percentile)
+        price = recent(box, order.chain, policy.n_blocks, policy.percentile)
         box.estimate[order.chain, order.group] = price if price > 0.0 else chain.base_fee
         box.estimated_at[order.chain, order.group] = order.arrival
     return box.estimate[order.chain, order.group]

@@ -33,6 +33,10 @@ CHAIN = np.dtype(
         ("finality_lag", "i8"),  # ticks that finality takes beyond the usual
         ("demand", "i8"),  # row of the background demand, -1 = none
         ("background_gas", "i8"),  # of the last block
+        ("has_paid", "i8"),  # 1: the block at hand has used gas
+        ("n_paid", "i8"),  # blocks so far that used gas
+        ("low_price", "i8"),  # buckets of gas prices paid so far: from …
+        ("high_price", "i8"),  # … up to, inclusive; none: below low_price
         ("native", "i8"),  # token that pays the gas
         ("stream", "i8"),  # of the block clock
         ("bid", "i8"),  # fee market: handler addresses
@@ -45,7 +49,10 @@ CHAIN = np.dtype(
         ("burned", "f8"),  # native token, base fees so far
         ("headroom", "f8"),  # what a plain bid is, over the base fee
         ("replacement", "f8"),  # least raise of a bid, fraction
-        ("p60", "f8"),  # native per gas, 60th percentile of what the last block with orders paid
+        (
+            "p60",
+            "f8",
+        ),  # native per gas, 60 % of the gas of the last block paid at most this; 0 = none
     ],
     align=True,
 )

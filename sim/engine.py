@@ -12,7 +12,7 @@ from sim.agenda import BLOCK_RANK, PYTHON, Agenda, take
 from sim.background import Background, best_bid, draw_off
 from sim.chain import BLOCK, CLOCK, next_interval
 from sim.fee_market import WAIT
-from sim.gas_prices import N_PRICES, block_p60
+from sim.gas_prices import N_PRICES, SHOWN, count_gas, recent
 from sim.kernel import I8, columnar, invoke, kernel, records, row_address, view_of
 from sim.ledger import Ledger, can_pay
 from sim.mempool import (
@@ -29,7 +29,6 @@ from sim.mempool import (
 )
 from sim.orders import CHAINED, FLASH, ORDER
 from sim.outcomes import (
-    count_gas,
     pay_background,
     pay_gas,
     return_gas,
@@ -231,7 +230,8 @@ def include(box, tables, ledger, prices, venues, slot, clock):  # type: ignore[n
     gas = order.gas  # the slab row is free, and still as it was
     if gas > 0:
         chain.n_included += 1
-        count_gas(box, clock.chain, clock.height, float(gas), price)
+    if gas > 0 and chain.native >= 0:
+        count_gas(box, clock.chain, float(gas), price)
     return gas
 
 
@@ -267,7 +267,7 @@ def include_background(box, background, chain, clock, k, room):  # type: ignore[
     draw_off(background, chain.demand, k, gas)
     demand.included += gas
     demand.fees += gas * price
-    count_gas(box, clock.chain, clock.height, gas, price)
+    count_gas(box, clock.chain, gas, price)
     return gas
 
 
@@ -280,8 +280,7 @@ def close_block(box, background, ledger, clock, gas, others):  # type: ignore[no
         pay_background(box, ledger, clock.chain, others, demand.fees)
         demand.fees = 0.0
     chain.gas_used, chain.background_gas = int(gas + others), int(others)
-    if chain.native >= 0 and chain.gas_used > 0:
-        chain.p60 = block_p60(box.paid, clock.chain, clock.height)
+    chain.p60 = recent(box, clock.chain, 1, SHOWN) if chain.has_paid != 0 else 0.0
     address = row_address(box.chains, clock.chain)
     invoke(chain.close, address, address)
     chain.last = clock.now
@@ -336,7 +335,7 @@ def write_block(box, tables, clock):  # type: ignore[no-untyped-def]
     block = tables.blocks[box.counter[N_BLOCKS]]
     block.time, block.height, block.chain = clock.now, chain.height, clock.chain
     block.gas_used, block.pending, block.base_fee = chain.gas_used, chain.pending, chain.base_fee
-    block.background_gas, block.p60 = chain.background_gas, chain.p60 * (chain.gas_used > 0)
+    block.background_gas, block.p60 = chain.background_gas, chain.p60
     block.n_included, block.n_failed = chain.n_included, chain.n_failed
     box.counter[N_BLOCKS] += 1
     box.counter[N_ORDERS] += chain.n_included

@@ -80,7 +80,7 @@ def _charge_first_price(binding, message):  # type: ignore[no-untyped-def]
 @handler
 def _close_first_price(binding, message):  # type: ignore[no-untyped-def]
     chain = chain_at(binding)
-    if chain.background_gas > 0:
+    if chain.background_gas > 0 and chain.p60 > 0.0:
         change = (chain.p60 - chain.base_fee) / ESTIMATE_BLOCKS
         chain.base_fee = max(chain.base_fee + change, chain.base_fee_floor)
     return OK

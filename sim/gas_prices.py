@@ -17,7 +17,7 @@ STEP = 0.5 * math.log(1.1)  # of the logarithm of the price
 N_PRICES = 400
 LOWEST = 1e-12  # native per gas: 0.001 gwei; the grid ends at 190,000 gwei
 HISTORY = 512  # blocks, one row each
-_SHARE = 0.6  # of the gas of a block pays at most the price that is shown
+SHOWN = 0.6  # share of the gas of a block that pays at most the price that is shown
 
 
 def grid() -> np.ndarray:
@@ -34,53 +34,56 @@ def bucket_of(price):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def percentile(paid, after, before, share):  # type: ignore[no-untyped-def]
+def percentile(paid, after, before, low, high, share):  # type: ignore[no-untyped-def]
     """Return the price that a share of the gas paid at most, between two rows; 0: none was paid.
 
-    Within a bucket the gas is taken as spread evenly over the logarithm of the price.
+    Only the buckets from `low` to `high` are looked at. Within a bucket the gas is taken as spread
+    evenly over the logarithm of the price.
     """
     total = 0.0
-    for k in range(N_PRICES):
+    for k in range(low, high + 1):
         total += paid[after, k] - paid[before, k]
     if total <= 0.0:
         return 0.0
     wanted, below = share * total, 0.0
-    for k in range(N_PRICES):
+    for k in range(low, high + 1):
         gas = paid[after, k] - paid[before, k]
-        if below + gas >= wanted and gas > 0.0:
+        if gas > 0.0 and (below + gas >= wanted or k == high):
             if k == 0:
                 return 0.0  # gas is free
-            return LOWEST * math.exp((k + (wanted - below) / gas) * STEP)
+            return LOWEST * math.exp((k + min((wanted - below) / gas, 1.0)) * STEP)
         below += gas
     return 0.0
 
 
 @kernel
-def row_at(number, height):  # type: ignore[no-untyped-def]
-    """Return the row of the running totals of a chain up to and including a block."""
-    return number * HISTORY + height % HISTORY
+def row_at(number, n):  # type: ignore[no-untyped-def]
+    """Return the row of the running totals of a chain after n blocks that paid."""
+    return number * HISTORY + (n + HISTORY) % HISTORY
 
 
 @kernel
-def open_row(paid, number, height):  # type: ignore[no-untyped-def]
-    """Begin the row of a block: what was paid up to the block before it."""
-    now, before = row_at(number, height), row_at(number, height + HISTORY - 1)
-    for k in range(N_PRICES):
-        paid[now, k] = paid[before, k]
+def count_gas(box, number, gas, price):  # type: ignore[no-untyped-def]
+    """Add gas to what the block at hand paid at a price; the first of a block opens its row."""
+    chain, bucket = box.chains[number], bucket_of(price)
+    if chain.has_paid == 0:
+        chain.has_paid = 1
+        chain.n_paid += 1
+        now, before = row_at(number, chain.n_paid), row_at(number, chain.n_paid - 1)
+        for k in range(chain.low_price, chain.high_price + 1):
+            box.paid[now, k] = box.paid[before, k]
+    chain.low_price = min(chain.low_price, bucket)
+    chain.high_price = max(chain.high_price, bucket)
+    box.paid[row_at(number, chain.n_paid), bucket] += gas
 
 
 @kernel
-def recent(paid, chain, number, n_blocks, share):  # type: ignore[no-untyped-def]
-    """Return the price that a share of the gas of the last blocks paid at most; 0: none yet.
+def recent(box, number, n_blocks, share):  # type: ignore[no-untyped-def]
+    """Return the price that a share of the gas of the last n blocks that used any paid at most.
 
-    `chain.height` is the block that is being built: the last one with a row is before it.
+    0: there was none yet.
     """
-    last = chain.height + HISTORY - 1
-    n = min(n_blocks, HISTORY - 2)
-    return percentile(paid, row_at(number, last), row_at(number, last - n), share)
-
-
-@kernel
-def block_p60(paid, number, height):  # type: ignore[no-untyped-def]
-    """Return the price that 60 % of the gas of a block paid at most; 0: it had none."""
-    return percentile(paid, row_at(number, height), row_at(number, height + HISTORY - 1), _SHARE)
+    chain = box.chains[number]
+    after = row_at(number, chain.n_paid)
+    before = row_at(number, chain.n_paid - min(n_blocks, chain.n_paid))
+    return percentile(box.paid, after, before, chain.low_price, chain.high_price, share)

@@ -63,6 +63,7 @@ def make_outbox(
     seed : of the hashes that break ties
     group_rows : accounts of each group
     """
+    chains["low_price"], chains["high_price"] = N_PRICES, -1
     n_chains, n_groups = len(chains), len(group_rows)
     keeps_order = bool((chains["has_nonces"] != 0).any())
     n_accounts = sum(group_rows) if keeps_order else 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from sim.gas_prices import bucket_of, row_at
 from sim.kernel import kernel
 from sim.ledger import can_pay, transfer
 from sim.mempool import N_FILLS, NEXT_FILL, release
@@ -78,13 +77,6 @@ def return_gas(box, ledger, order, gas):  # type: ignore[no-untyped-def]
     chain.burned -= base
     chain.tips -= cost - base
     order.gas_paid = order.gas * order.gas_price
-
-
-@kernel
-def count_gas(box, chain, height, gas, price):  # type: ignore[no-untyped-def]
-    """Add gas to what this block paid at a price."""
-    if box.chains[chain].native >= 0:
-        box.paid[row_at(chain, height), bucket_of(price)] += gas
 
 
 @kernel

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from sim.background import arrive, draw_off, waiting_gas, worst_bid
-from sim.gas_prices import open_row
 from sim.kernel import kernel
 from sim.mempool import NOBODY, build_heap, raise_bids, step_out
 from sim.outcomes import write_legs
@@ -18,8 +17,7 @@ def prepare(box, background, tables, prices, clock):  # type: ignore[no-untyped-
     """Bring the mempool of a chain to now, before a block is built."""
     number = clock.chain
     chain = box.chains[number]
-    if chain.native >= 0:
-        open_row(box.paid, number, chain.height)
+    chain.has_paid = 0
     if chain.demand >= 0:
         arrive(background, chain.demand, clock.now)
     if chain.pending > 0:
