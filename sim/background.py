@@ -40,7 +40,7 @@ FOREVER = 1 << 60
 _HOUR = ticks(HOUR)
 _RAISE = 2  # buckets: the grid is made so that two steps are a raise of 10 %
 _ABOVE_P60 = 0.4
-_WIDEST = 6.0  # standard deviations of bids that are kept
+_WIDEST = 4.0  # standard deviations of bids that are kept
 
 DEMAND = np.dtype(
     [
@@ -113,7 +113,7 @@ class BackgroundConfig(Config):
 class Background(NamedTuple):
     """Waiting gas of the chains that have background demand; rows are demands."""
 
-    waiting: F8x2  # float64, (n * COHORTS, N_PRICES), gas by age and bid
+    waiting: F8x2  # float64, (n * N_PRICES, COHORTS), gas by bid and age
     total: F8x2  # float64, (n, N_PRICES), gas by bid
     rate: F8x2  # float64, (n, n_hours), gas per tick
     weight: F8x2  # float64, (n * n_hours, N_PRICES), share of arrivals by bid
@@ -184,7 +184,7 @@ def make_background(
     n_hours = max((len(values) for found in lists for values in found), default=1)
     n = len(chains)
     made = Background(
-        waiting=np.zeros((n * COHORTS, N_PRICES)),
+        waiting=np.zeros((n * N_PRICES, COHORTS)),
         total=np.zeros((n, N_PRICES)),
         rate=np.zeros((n, n_hours)),
         weight=np.zeros((n * n_hours, N_PRICES)),
@@ -225,10 +225,10 @@ def arrive(background, row, now):  # type: ignore[no-untyped-def]
         until = min(now, (hour + 1) * _HOUR, (demand.period + 1) * demand.cohort)
         at = row * demand.n_hours + min(hour, demand.n_hours - 1)
         gas = background.rate[row, min(hour, demand.n_hours - 1)] * (until - demand.last)
-        cohort = row * COHORTS + demand.period % COHORTS
+        cohort = demand.period % COHORTS
         for k in range(demand.low, demand.high + 1):
             new = gas * background.weight[at, k]
-            background.waiting[cohort, k] += new
+            background.waiting[row * N_PRICES + k, cohort] += new
             background.total[row, k] += new
         demand.arrived += gas
         demand.last = until
@@ -238,13 +238,14 @@ def arrive(background, row, now):  # type: ignore[no-untyped-def]
 def expire(background, row):  # type: ignore[no-untyped-def]
     """Drop the oldest cohort, whose place the new one takes; add the others up anew."""
     demand = background.demand[row]
-    oldest = row * COHORTS + demand.period % COHORTS
+    oldest = demand.period % COHORTS
     for k in range(demand.low, demand.high + 1):
-        demand.dropped += background.waiting[oldest, k]
-        background.waiting[oldest, k] = 0.0
+        waiting = background.waiting[row * N_PRICES + k]
+        demand.dropped += waiting[oldest]
+        waiting[oldest] = 0.0
         total = 0.0
-        for cohort in range(row * COHORTS, (row + 1) * COHORTS):
-            total += background.waiting[cohort, k]
+        for cohort in range(COHORTS):
+            total += waiting[cohort]
         background.total[row, k] = total
 
 
@@ -252,12 +253,14 @@ def expire(background, row):  # type: ignore[no-untyped-def]
 def raise_waiting(background, row, share):  # type: ignore[no-untyped-def]
     """Raise the bids of a share of all that waits by the replacement step."""
     demand = background.demand[row]
-    for cohort in range(row * COHORTS, (row + 1) * COHORTS):
-        for n in range(demand.high - _RAISE - demand.low + 1):
-            k = demand.high - _RAISE - n
-            moved = share * background.waiting[cohort, k]
-            background.waiting[cohort, k] -= moved
-            background.waiting[cohort, k + _RAISE] += moved
+    for n in range(demand.high - _RAISE - demand.low + 1):
+        k = demand.high - _RAISE - n
+        if background.total[row, k] <= 0.0:
+            continue
+        for cohort in range(COHORTS):
+            moved = share * background.waiting[row * N_PRICES + k, cohort]
+            background.waiting[row * N_PRICES + k, cohort] -= moved
+            background.waiting[row * N_PRICES + k + _RAISE, cohort] += moved
             background.total[row, k] -= moved
             background.total[row, k + _RAISE] += moved
 
@@ -265,12 +268,12 @@ def raise_waiting(background, row, share):  # type: ignore[no-untyped-def]
 @kernel
 def draw_off(background, row, k, gas):  # type: ignore[no-untyped-def]
     """Take gas of one bid out of what waits, the oldest first."""
-    first = background.demand[row].period + 1
-    left = gas
-    for n in range(COHORTS):
-        cohort = row * COHORTS + (first + n) % COHORTS
-        part = min(background.waiting[cohort, k], left)
-        background.waiting[cohort, k] -= part
+    at, left = background.demand[row].period % COHORTS, gas
+    waiting = background.waiting[row * N_PRICES + k]
+    for _ in range(COHORTS):
+        at = at + 1 if at + 1 < COHORTS else 0
+        part = min(waiting[at], left)
+        waiting[at] -= part
         left -= part
         if left <= 0.0:
             break
@@ -289,9 +292,9 @@ def best_bid(background, row, below):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def worst_bid(background, row):  # type: ignore[no-untyped-def]
-    """Return the lowest bucket in which gas waits, or -1."""
-    for k in range(background.demand[row].low, background.demand[row].high + 1):
+def worst_bid(background, row, least):  # type: ignore[no-untyped-def]
+    """Return the lowest bucket from one on in which gas waits, or -1."""
+    for k in range(max(background.demand[row].low, least), background.demand[row].high + 1):
         if background.total[row, k] > 0.0:
             return k
     return -1

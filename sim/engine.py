@@ -11,7 +11,7 @@ from typing import NamedTuple
 from sim.agenda import BLOCK_RANK, PYTHON, Agenda, take
 from sim.background import Background, best_bid, draw_off
 from sim.chain import BLOCK, CLOCK, next_interval
-from sim.fee_market import WAIT
+from sim.fee_market import ESTIMATE_BLOCKS, WAIT
 from sim.gas_prices import N_PRICES, SHOWN, count_gas, recent
 from sim.kernel import I8, columnar, invoke, kernel, records, row_address, view_of
 from sim.ledger import Ledger, can_pay
@@ -279,10 +279,13 @@ def close_block(box, background, ledger, clock, gas, others):  # type: ignore[no
         demand = background.demand[chain.demand]
         pay_background(box, ledger, clock.chain, others, demand.fees)
         demand.fees = 0.0
-    chain.gas_used, chain.background_gas = int(gas + others), int(others)
-    chain.p60 = recent(box, clock.chain, 1, SHOWN) if chain.has_paid != 0 else 0.0
+    chain.background_gas = int(others + 0.5)
+    chain.gas_used = gas + chain.background_gas
     address = row_address(box.chains, clock.chain)
+    if chain.demand >= 0:
+        chain.p60 = recent(box, clock.chain, ESTIMATE_BLOCKS, SHOWN)
     invoke(chain.close, address, address)
+    chain.p60 = recent(box, clock.chain, 1, SHOWN) if chain.has_paid != 0 else 0.0
     chain.last = clock.now
 
 

@@ -4,12 +4,13 @@ A fee market is three handlers over `(chain record, order record)`:
 
 * `bid` sets `order.key`, by which the mempool sorts, once, at submission;
 * `charge` sets `order.gas_price` and says whether the order may enter this block (OK or WAIT);
-* `close` updates the chain after a block (the message is the chain itself).
+* `close` updates the chain after a block (the message is the chain itself, whose `p60` is that of
+  the last 16 blocks then).
 
 Background demand is priced by the same handlers, as an order whose `max_fee` is its bid.
 
-Under first price nothing is burned and `base_fee` is the going price: a moving average of what 60 %
-of the gas of recent blocks paid at most, as wallets' estimates are. Without background demand it
+Under first price nothing is burned and `base_fee` is the going price: what 60 % of the gas of the
+last 16 blocks paid at most, as wallets' estimates are. Without background demand it
 stands still, lest the agents chase their own bids.
 """
 
@@ -23,7 +24,7 @@ from sim.orders import order_at
 from sim.status import OK
 
 WAIT = 1
-ESTIMATE_BLOCKS = 16.0  # of the moving average: some three minutes of 13 s blocks
+ESTIMATE_BLOCKS = 16  # of the going price: some three minutes of 13 s blocks
 
 
 class FeeMarket(NamedTuple):
@@ -81,8 +82,7 @@ def _charge_first_price(binding, message):  # type: ignore[no-untyped-def]
 def _close_first_price(binding, message):  # type: ignore[no-untyped-def]
     chain = chain_at(binding)
     if chain.background_gas > 0 and chain.p60 > 0.0:
-        change = (chain.p60 - chain.base_fee) / ESTIMATE_BLOCKS
-        chain.base_fee = max(chain.base_fee + change, chain.base_fee_floor)
+        chain.base_fee = max(chain.p60, chain.base_fee_floor)
     return OK
 
 

@@ -113,10 +113,9 @@ def evict(box, background, tables, prices, clock):  # type: ignore[no-untyped-de
     excess = pooled_gas(box, number) - float(chain.pool_gas)
     if chain.demand >= 0:
         excess += waiting_gas(background, chain.demand)
+    at, k = cheapest(box, number), 0
     while excess > 0.0:
-        at, k = cheapest(box, number), -1
-        if chain.demand >= 0:
-            k = worst_bid(background, chain.demand)
+        k = worst_bid(background, chain.demand, k) if chain.demand >= 0 else -1
         if k < 0 and at < 0:
             return
         if k >= 0 and (
@@ -127,7 +126,7 @@ def evict(box, background, tables, prices, clock):  # type: ignore[no-untyped-de
             background.demand[chain.demand].dropped += gas
             excess -= gas
             continue
-        slot = box.heap[number, at]
+        k, slot = max(k, 0), box.heap[number, at]
         chain.pending -= 1
         box.heap[number, at] = box.heap[number, chain.pending]
         while slot != NOBODY:
@@ -136,3 +135,4 @@ def evict(box, background, tables, prices, clock):  # type: ignore[no-untyped-de
             write_legs(box, tables, prices, clock, slot, EVICTED)
             slot = after
         build_heap(box, number)
+        at = cheapest(box, number)
