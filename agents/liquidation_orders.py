@@ -106,7 +106,7 @@ def choose(hunters, board, watch, asked, lending, first, row, look_id, gas_usd, 
         at = candidate.debt - first
         gain = gain_per_debt(board, lending, candidate, first, hunters.exit[row])
         promise = gain * min(candidate.most, board.purse[at]) * board.usd[at]
-        if promise <= least or has_asked(asked, lending, row, candidate.position, now):
+        if promise <= max(least, most) or has_asked(asked, lending, row, candidate.position, now):
             continue
         taste = uniforms(
             hunters.number[0, SEED], hunters.number[0, STREAM], candidate.position, row, 0
