@@ -1,9 +1,15 @@
 """Block space in a world: room, queues, replacement, eviction, lifetime, failures, outages."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
+from sim.kernel import ROOT
 from sim.ledger import balance_of
+from sim.shocks import KINDS, SequencerOutage
 from sim.status import Status
 from sim.units import GWEI, ticks
 from tests.worlds import HANDS, Log, bench, run, swap
@@ -204,12 +210,10 @@ def test_after_an_outage_of_the_sequencer_orders_go_by_arrival():
     world = bench(FIRST_PRICE, ONE_A_BLOCK)
     log = Log(world)
     world.advance(ticks(12.0))
-    from sim.shocks import SequencerOutage, _stop_sequencer
-
     swap(world, 0, max_fee_gwei=5.0)
     world.advance(ticks(13.0))
     outage = SequencerOutage(kind="sequencer_outage", chain="mainnet", seconds=100.0)
-    _stop_sequencer(world, outage)
+    {kind.kind: kind.apply for kind in KINDS}["sequencer_outage"](world, outage)
     for row, bid in ((1, 20.0), (2, 80.0), (3, 40.0)):
         world.advance(world.now + ticks(1.0))
         swap(world, row, max_fee_gwei=bid)
@@ -234,3 +238,40 @@ def test_gas_of_a_concentrated_swap_follows_the_ticks_it_crossed():
     assert sorted(fills["status"].tolist()) == [Status.OK, Status.SLIPPAGE]
     assert fills["gas"].tolist() == [130_000, 130_000]
     np.testing.assert_allclose(fills["gas_paid"], 130_000 * 10 * GWEI, rtol=1e-12)
+
+
+# --- compiled and interpreted --------------------------------------------------------------------
+
+TWIN = """
+import hashlib
+from tests.worlds import HANDS, bench, run, swap
+world = bench(
+    "chains.mainnet.fee_market={kind: first_price, base_fee_gwei: 10}",
+    "chains.mainnet.account_order=nonce", "chains.mainnet.losing_orders=revert_protected",
+    "chains.mainnet.mempool={lifetime_seconds: 90, gas: 40000000}",
+    "chains.mainnet.background={gas_per_second: [3e6], median_gwei: [50], log_sd: [0.5], "
+    "rebid_minutes: 2}", "populations." + HANDS + ".bid={kind: adaptive, rebid_blocks: 1}",
+)
+for row in range(30):
+    swap(world, row % 20, limit=1e9 * (row % 7 == 0), tip_gwei=float(row))
+log = run(world, 300.0)
+fields = ["row", "status", "gas", "gas_paid", "max_fee", "height", "place"]
+found = log.blocks.tobytes() + b"".join(log.fills[f].tobytes() for f in fields)
+print(len(log.fills), hashlib.sha256(found).hexdigest())
+"""
+
+
+def test_compiled_and_interpreted_blocks_are_the_same_bits():
+    said = []
+    for jit in ("1", "0"):
+        environment = {**os.environ, "UNDERTOW_JIT": jit, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(
+            [sys.executable, "-c", TWIN],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        said.append(done.stdout)
+    assert said[0] == said[1]
+    assert int(said[0].split()[0]) == 30
