@@ -177,9 +177,9 @@ def consider(arbs, box, ledger, prices, venues, row, k, clock):  # type: ignore[
     moved = venues.since[venue] > when or venues.version[venue] != arbs.seen[watch]
     order.parent = _FILL + last if moved and last > 0 else _PRICE + prices.asset[token0]
     arbs.seen[watch] = venues.version[venue]
-    arbs.asked[watch] = order.expires
     arbs.n_orders[row] += 1
     post(box, order)
+    arbs.asked[watch] = order.expires  # a bid policy may have changed it
 
 
 @kernel

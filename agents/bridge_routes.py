@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from sim.bridges import liquidity_network, lock_and_mint
+from sim.chain import plain_bid
 from sim.errors import InputError
 from sim.kernel import I8, I8x2, columnar, kernel
 from sim.status import Status
@@ -67,7 +68,7 @@ def draft_route(box, venues, routes, k, side, amount, group, row, now):  # type:
     chain = routes.chains[k, side]
     order = draft(box, venues, routes.venue[k], 0, group, row, now)
     order.chain = chain
-    order.max_fee = 2.0 * box.chains[chain].base_fee
+    order.max_fee = plain_bid(box.chains[chain])
     order.a, order.amount = side, amount
     order.token_in, order.token_out = routes.tokens[k, side], routes.tokens[k, 1 - side]
     return order

@@ -106,7 +106,7 @@ def choose(hunters, board, watch, asked, lending, first, row, look_id, gas_usd, 
         at = candidate.debt - first
         gain = gain_per_debt(board, lending, candidate, first, hunters.exit[row])
         promise = gain * min(candidate.most, board.purse[at]) * board.usd[at]
-        if promise <= least or has_asked(asked, lending, row, candidate.position, now):
+        if promise <= max(least, most) or has_asked(asked, lending, row, candidate.position, now):
             continue
         taste = uniforms(
             hunters.number[0, SEED], hunters.number[0, STREAM], candidate.position, row, 0
@@ -224,9 +224,9 @@ def pursue(hunters, board, asked, lending, box, venues, row, candidate, first, m
     plan = (repaid, seized, pool, side, owed, hunters.terms[0, LEAST] / usd)
     order = compose(hunters, box, venues, row, candidate, board.source[at], plan, now)
     bid(hunters, box.chains[clock.chain], order, row, profit, native_usd, most_tip, now)
-    expires = order.expires
     if post(box, order) < 0:
         return False
+    expires = order.expires  # a bid policy may have changed it
     record = asked[entry]
     record.until, record.position, record.reserve = expires, position, debt
     record.scaled = scaled_debt(lending, position, debt)

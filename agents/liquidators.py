@@ -17,7 +17,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from agents.liquidation_funds import LiquidationFunds, count_purse, make_funds, restore
+from agents.liquidation_funds import (
+    LiquidationFunds,
+    count_purse,
+    free_entry,
+    make_funds,
+    restore,
+)
 from agents.liquidation_orders import (
     DISCOUNT,
     FLASH_FEE,
@@ -256,8 +262,10 @@ def react(binding, message):  # type: ignore[no-untyped-def]
         money = (gas_usd, native_usd, most_tip)
         posted, look_id = 0, clock.height * n + row + 1
         for _ in range(_TRIES):
+            if posted == number[PER_BLOCK] or free_entry(asked, lending, row, now) < 0:
+                break
             k = choose(hunters, board, watch, asked, lending, first, row, look_id, gas_usd, now)
-            if k < 0 or posted == number[PER_BLOCK]:
+            if k < 0:
                 break
             target = watch.found[k]
             target.looked = look_id

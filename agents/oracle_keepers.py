@@ -52,7 +52,9 @@ class OracleKeepersConfig(Config):
         2.0, ge=0.0, description="Priority fee of a report.", json_schema_extra={"unit": "gwei"}
     )
     max_fee_multiple: float = Field(
-        3.0, ge=1.0, description="Most they pay, over the base fee of the moment."
+        3.0,
+        ge=1.0,
+        description="Most they pay, over the base fee of the moment, where there is one.",
     )
     expires_seconds: float = Field(
         600.0,
@@ -102,7 +104,9 @@ def react(binding, message):  # type: ignore[no-untyped-def]
         order.amount, order.a = price, clock.now
         order.gas *= feeds.reporters[feed]
         order.tip = keepers.terms[0]
-        order.max_fee = box.chains[clock.chain].base_fee * keepers.terms[1] + order.tip
+        chain = box.chains[clock.chain]
+        room = keepers.terms[1] if chain.is_base_fee != 0 else 1.0  # a bid is paid in full there
+        order.max_fee = chain.base_fee * room + order.tip
         order.expires = clock.now + keepers.number[1]
         order.parent = _PRICE + prices.asset[feeds.token[feed]]
         keepers.waiting[k] = order.expires

@@ -109,6 +109,13 @@ def _chain_plan(name: str, chain: Any) -> ChainPlan:
         base_fee_gwei=chain.fee_market.base_fee_gwei,
         base_fee_floor_gwei=chain.fee_market.floor_gwei,
         native=chain.native,
+        is_first_come=chain.ordering == "first_come",
+        is_protected=chain.losing_orders == "revert_protected",
+        has_nonces=chain.account_order == "nonce",
+        lifetime_seconds=chain.mempool.lifetime_seconds,
+        pool_gas=chain.mempool.gas,
+        replacement=chain.mempool.replacement,
+        background=chain.background,
     )
 
 

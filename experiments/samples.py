@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.record_tables import RowBuffer, Text
-from sim.engine import OUTSIDE, OUTSIDE_ACCOUNTS
+from sim.outside import OUTSIDE, OUTSIDE_ACCOUNTS
 from sim.records import TABLES
 
 if TYPE_CHECKING:

@@ -33,6 +33,8 @@ from experiments.overrides import apply_overrides
 from experiments.price_files import with_known_candles
 from experiments.references import check_references
 from experiments.yaml_source import MAX_BYTES, Place, Source, read_yaml
+from sim.background import BackgroundConfig
+from sim.bids import with_bid
 from sim.errors import InputError, ScenarioError
 from sim.exchange import ExchangeTerms
 from sim.reference.config import (
@@ -103,10 +105,17 @@ class FeeMarketConfig(Config):
         "eip1559", description="Base fee with priority fees, or pay your bid."
     )
     base_fee_gwei: float = Field(
-        0.0, ge=0.0, description="Base fee at the start.", json_schema_extra={"unit": "gwei"}
+        0.0,
+        ge=0.0,
+        description="Base fee at the start; under first price the going price, which plain orders "
+        "bid.",
+        json_schema_extra={"unit": "gwei"},
     )
     floor_gwei: float = Field(
-        0.0, ge=0.0, description="Least base fee.", json_schema_extra={"unit": "gwei"}
+        0.0,
+        ge=0.0,
+        description="Least base fee, or least going price.",
+        json_schema_extra={"unit": "gwei"},
     )
 
 
@@ -117,6 +126,25 @@ class TokenConfig(Config):
     asset: Name = Field(description="Asset that prices it.")
     scale: float = Field(
         1.0, gt=0.0, description="Units of the asset one token is worth, such as an exchange rate."
+    )
+
+
+class MempoolConfig(Config):
+    """How many orders wait for a chain's blocks, how long, and how a bid is raised."""
+
+    lifetime_seconds: Duration = Field(
+        0.0, description="Time after which a waiting order is dropped; 0: only its sender's own."
+    )
+    gas: int = Field(
+        0,
+        ge=0,
+        le=10**15,
+        description="Gas of all orders that may wait, background included; beyond it the cheapest "
+        "are dropped. 0: no limit.",
+        json_schema_extra={"unit": "gas"},
+    )
+    replacement: float = Field(
+        0.1, gt=0.0, le=10.0, description="Least raise of a bid that replaces another, a fraction."
     )
 
 
@@ -132,6 +160,23 @@ class ChainConfig(Config):
         json_schema_extra={"unit": "gas"},
     )
     fee_market: FeeMarketConfig = FeeMarketConfig()
+    ordering: Literal["priority_fee", "first_come"] = Field(
+        "priority_fee", description="Which orders go first: the highest bid, or the first to come."
+    )
+    losing_orders: Literal["land", "revert_protected"] = Field(
+        "land",
+        description="What becomes of an order that fails: it takes its place and pays, or it is "
+        "left out of the block for free.",
+    )
+    account_order: Literal["free", "nonce"] = Field(
+        "free",
+        description="Orders of one account go by their bids, or in the order of their submission: "
+        "one that is stuck holds up those after it.",
+    )
+    mempool: MempoolConfig = MempoolConfig()
+    background: BackgroundConfig | None = Field(
+        None, description="Demand for block space beside the agents'; none when left out."
+    )
     native: Name = Field(description="Token that pays the gas.")
     tokens: list[Name | TokenConfig] = Field(
         min_length=1, description="Tokens: the name of an asset, or {symbol, asset, scale}."
@@ -292,7 +337,7 @@ def _model_of(venues: tuple[Any, ...], people: tuple[Any, ...], shocks: tuple[An
 def scenario_model() -> type[Scenario]:
     """Return the pydantic model of a scenario with every registered kind."""
     venues = tuple(m.config for m in mechanisms().values() if m.kind != "reference_market")
-    people = tuple(p.config for p in populations().values())
+    people = tuple(with_bid(p.config) for p in populations().values())
     return cast(
         "type[Scenario]",
         _model_of(venues, people, tuple(s.config for s in shock_kinds().values())),

@@ -15,6 +15,7 @@ CHAIN = np.dtype(
         ("interval", "i8"),  # ticks between blocks, mean
         ("is_random", "i8"),  # 1: exponential intervals
         ("next", "i8"),  # tick of the next block
+        ("last", "i8"),  # tick of the last block
         ("height", "i8"),  # blocks built
         ("pending", "i8"),  # orders waiting
         ("gas_limit", "i8"),
@@ -22,6 +23,20 @@ CHAIN = np.dtype(
         ("n_included", "i8"),  # orders in the last block
         ("n_failed", "i8"),  # of them, failed
         ("is_halted", "i8"),  # 1: no blocks are made
+        ("is_first_come", "i8"),  # 1: orders go by arrival, 0: by bid
+        ("is_protected", "i8"),  # 1: an order that would fail is left out
+        ("has_nonces", "i8"),  # 1: orders of one account go in the order of their submission
+        ("is_base_fee", "i8"),  # 1: the base fee is burned, 0: it only says what blocks cost now
+        ("lifetime", "i8"),  # ticks that an order stays in the mempool at most, 0 = no limit
+        ("pool_gas", "i8"),  # gas that the mempool holds at most, 0 = no limit
+        ("forced_before", "i8"),  # orders that arrived before this tick go first, by arrival
+        ("finality_lag", "i8"),  # ticks that finality takes beyond the usual
+        ("demand", "i8"),  # row of the background demand, -1 = none
+        ("background_gas", "i8"),  # of the last block
+        ("has_paid", "i8"),  # 1: the block at hand has used gas
+        ("n_paid", "i8"),  # blocks so far that used gas
+        ("low_price", "i8"),  # buckets of gas prices paid so far: from …
+        ("high_price", "i8"),  # … up to, inclusive; none: below low_price
         ("native", "i8"),  # token that pays the gas
         ("stream", "i8"),  # of the block clock
         ("bid", "i8"),  # fee market: handler addresses
@@ -32,6 +47,12 @@ CHAIN = np.dtype(
         ("target", "f8"),  # gas per block at which the base fee stands still
         ("tips", "f8"),  # native token, earned by producers so far
         ("burned", "f8"),  # native token, base fees so far
+        ("headroom", "f8"),  # what a plain bid is, over the base fee
+        ("replacement", "f8"),  # least raise of a bid, fraction
+        (
+            "p60",
+            "f8",
+        ),  # native per gas, 60 % of the gas of the last block paid at most this; 0 = none
     ],
     align=True,
 )
@@ -46,7 +67,9 @@ BLOCK = np.dtype(
         ("height", "i8"),
         ("gas_used", "i8"),
         ("pending", "i8"),
+        ("background_gas", "i8"),
         ("base_fee", "f8"),
+        ("p60", "f8"),
         ("chain", "i4"),
         ("n_included", "i4"),
         ("n_failed", "i4"),
@@ -54,6 +77,15 @@ BLOCK = np.dtype(
     ],
     align=True,
 )
+
+
+@kernel
+def plain_bid(chain):  # type: ignore[no-untyped-def]
+    """Return what an order without a tip offers, native per gas: room for the base fee to rise.
+
+    Where the price is what was bid, there is none: the going price.
+    """
+    return chain.headroom * chain.base_fee
 
 
 @kernel

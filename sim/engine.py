@@ -9,10 +9,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from sim.agenda import BLOCK_RANK, PYTHON, Agenda, take
+from sim.background import Background, best_bid, draw_off
 from sim.chain import BLOCK, CLOCK, next_interval
-from sim.fee_market import WAIT
+from sim.fee_market import ESTIMATE_BLOCKS, WAIT
+from sim.gas_prices import N_PRICES, SHOWN, count_gas, recent
 from sim.kernel import I8, columnar, invoke, kernel, records, row_address, view_of
-from sim.ledger import Ledger, can_pay, transfer
+from sim.ledger import Ledger, can_pay
 from sim.mempool import (
     N_BLOCKS,
     N_FILLS,
@@ -20,37 +22,32 @@ from sim.mempool import (
     NEXT_FILL,
     SEED,
     Outbox,
+    leave,
     pop,
     push,
     release,
 )
 from sim.orders import CHAINED, FLASH, ORDER
+from sim.outcomes import (
+    pay_background,
+    pay_gas,
+    return_gas,
+    write_fill,
+    write_legs,
+)
+from sim.pool_rules import prepare
 from sim.prices import Prices, update_prices
 from sim.status import Status
 from sim.venues import Venues
 
 OK = int(Status.OK)
-EXPIRED = int(Status.EXPIRED)
 UNPAID = int(Status.UNPAID)
 HALTED = int(Status.HALTED)
 LEG_FAILED = int(Status.LEG_FAILED)
 FAULT = int(Status.FAULT)
-INSUFFICIENT_FUNDS = int(Status.INSUFFICIENT_FUNDS)
 
 DONE, FLUSH, CALL_PYTHON, FAULTED, PAUSE = range(5)  # why `advance` returned
 LEAST_GAS = 21_000  # gas of the cheapest transaction
-
-# Rows of the outside group of accounts.
-REFERENCE_MARKET, VALIDATORS, BASE_FEES, BACKGROUND, INSURER, GENESIS = range(6)
-OUTSIDE_ACCOUNTS = (
-    "reference_market",
-    "validators",
-    "base_fees",
-    "background_users",
-    "insurer",
-    "genesis",
-)
-OUTSIDE = 0  # the outside world is always the first account group
 
 
 @columnar
@@ -71,7 +68,7 @@ class Tables(NamedTuple):
     blocks: records(BLOCK)  # type: ignore[valid-type]  # (capacity,)
 
 
-everything = view_of(Outbox, Tables, Agenda, Ledger, Prices, Venues)
+everything = view_of(Outbox, Tables, Agenda, Ledger, Prices, Venues, Background)
 
 
 @kernel
@@ -103,51 +100,6 @@ def book_swap(venues, prices, order):  # type: ignore[no-untyped-def]
     venues.volume[venue] += order.value_in
     venues.fees[venue] += fee
     venues.lvr[venue] += order.value_out - (order.value_in - fee)
-
-
-@kernel
-def write_fill(box, tables, prices, order):  # type: ignore[no-untyped-def]
-    """Write an order's outcome to the fill buffer, valued at the reference price of now."""
-    if order.token_in >= 0:
-        order.value_in = order.amount_in * prices.reference[order.token_in]
-    if order.token_out >= 0:
-        order.value_out = order.amount_out * prices.reference[order.token_out]
-    order.fill_id = box.counter[NEXT_FILL]
-    box.counter[NEXT_FILL] += 1
-    tables.fills[box.counter[N_FILLS]] = order
-    box.counter[N_FILLS] += 1
-
-
-@kernel
-def write_legs(box, tables, prices, clock, slot, status):  # type: ignore[no-untyped-def]
-    """Write every leg of an order that did not execute, and give its slab rows back."""
-    while slot >= 0:
-        order = box.orders[slot]
-        order.status = status
-        order.time, order.height = clock.now, clock.height
-        order.amount_in = order.amount_out = order.fee_paid = 0.0
-        write_fill(box, tables, prices, order)
-        after = order.next_leg
-        release(box, slot)
-        slot = after
-
-
-@kernel
-def pay_gas(box, ledger, order):  # type: ignore[no-untyped-def]
-    """Charge the gas of an order; OK or UNPAID. The base fee and the tip go outside."""
-    chain = box.chains[order.chain]
-    cost = order.gas * order.gas_price
-    if cost == 0.0 or chain.native < 0:
-        return OK
-    if can_pay(ledger, order.group, order.row, chain.native, cost) != OK:
-        return UNPAID
-    base = min(order.gas * chain.base_fee, cost)
-    transfer(ledger, order.group, order.row, OUTSIDE, BASE_FEES, chain.native, base)
-    transfer(ledger, order.group, order.row, OUTSIDE, VALIDATORS, chain.native, cost - base)
-    chain.burned += base
-    chain.tips += cost - base
-    order.gas_paid = cost
-    return OK
 
 
 @kernel
@@ -194,16 +146,12 @@ def quote_legs(box, tables, ledger, venues, head, now):  # type: ignore[no-untyp
 
 
 @kernel
-def execute_order(box, tables, ledger, prices, venues, head, clock):  # type: ignore[no-untyped-def]
-    """Execute one order, all legs or none, and write its fills; returns FAULT or OK."""
-    status = OK
-    if head.next_leg >= 0:
-        status = quote_legs(box, tables, ledger, venues, head, clock.now)
-        if status != OK:
-            box.chains[head.chain].n_failed += 1
-            write_legs(box, tables, prices, clock, head.slot, LEG_FAILED)
-            return OK
-    slot = head.slot
+def execute_legs(box, tables, prices, venues, head, clock):  # type: ignore[no-untyped-def]
+    """Execute the legs of an order and write their fills; returns the gas left over, or FAULT.
+
+    The slab row of the head is kept; those of the legs behind it are given back.
+    """
+    slot, left = head.slot, 0
     while slot >= 0:
         order = box.orders[slot]
         order.time, order.height, order.place = clock.now, clock.height, head.place
@@ -222,51 +170,164 @@ def execute_order(box, tables, ledger, prices, venues, head, clock):  # type: ig
             venues.last_fill[order.venue] = order.fill_id
         else:
             order.amount_in = order.amount_out = order.fee_paid = 0.0
-            box.chains[order.chain].n_failed += 1
+        left += order.gas_left
         write_fill(box, tables, prices, order)
         if order.status == OK:
             book_swap(venues, prices, order)
-        after = order.next_leg
-        release(box, slot)
-        slot = after
+        slot = order.next_leg
+        if order.slot != head.slot:
+            release(box, order.slot)
+    return left
+
+
+@kernel
+def execute_order(box, tables, ledger, prices, venues, head, clock):  # type: ignore[no-untyped-def]
+    """Execute one order that has paid its gas, all legs or none; returns FAULT or OK.
+
+    Gas that it did not use is paid back: all of it where the chain leaves failing orders out.
+    """
+    chain, fill, status = box.chains[head.chain], box.counter[N_FILLS], OK
+    if head.next_leg >= 0:
+        status = quote_legs(box, tables, ledger, venues, head, clock.now)
+    if status != OK:
+        write_failed(box, tables, ledger, prices, head, clock)
+        return OK
+    left = execute_legs(box, tables, prices, venues, head, clock)
+    if left == FAULT:
+        return FAULT
+    is_left_out = head.status != OK and chain.is_protected != 0
+    return_gas(box, ledger, head, head.gas if is_left_out else left)
+    chain.n_failed += head.status != OK and not is_left_out
+    tables.fills[fill].gas, tables.fills[fill].gas_paid = head.gas, head.gas_paid
+    release(box, head.slot)
     return OK
 
 
 @kernel
-def build_block(box, tables, ledger, prices, venues, clock):  # type: ignore[no-untyped-def]
-    """Execute the mempool of a chain in its order, up to the gas limit."""
+def write_failed(box, tables, ledger, prices, head, clock):  # type: ignore[no-untyped-def]
+    """Write an order of several legs of which one would fail."""
+    chain, spare, slot = box.chains[head.chain], 0, head.slot
+    while slot >= 0:
+        spare += box.orders[slot].gas_left
+        slot = box.orders[slot].next_leg
+    return_gas(box, ledger, head, head.gas if chain.is_protected != 0 else spare)
+    chain.n_failed += chain.is_protected == 0
+    write_legs(box, tables, prices, clock, head.slot, LEG_FAILED)
+
+
+@kernel
+def include(box, tables, ledger, prices, venues, slot, clock):  # type: ignore[no-untyped-def]
+    """Take one order into the block; returns the gas it uses, or FAULT."""
+    order, chain = box.orders[slot], box.chains[clock.chain]
+    order.time, order.height = clock.now, clock.height
+    leave(box, order)
+    if pay_gas(box, ledger, order) != OK:
+        write_legs(box, tables, prices, clock, slot, UNPAID)
+        return 0
+    order.place, price = chain.n_included, order.gas_price
+    if execute_order(box, tables, ledger, prices, venues, order, clock) == FAULT:
+        return FAULT
+    gas = order.gas  # the slab row is free, and still as it was
+    if gas > 0:
+        chain.n_included += 1
+    if gas > 0 and chain.native >= 0:
+        count_gas(box, clock.chain, float(gas), price)
+    return gas
+
+
+@kernel
+def offer_background(box, background, chain, address, below):  # type: ignore[no-untyped-def]
+    """Return the best bucket of background bids that may enter, below one, or -1.
+
+    Its key and price stand in the scratch order then.
+    """
+    if chain.demand < 0:
+        return -1
+    k = best_bid(background, chain.demand, below)
+    if k < 0:
+        return -1
+    order, demand = background.order[0], background.demand[chain.demand]
+    order.max_fee, order.tip = background.price[0, k], 0.0
+    if chain.is_base_fee != 0:
+        order.tip = min(demand.tip, max(order.max_fee - chain.base_fee, 0.0))
+    message = row_address(background.order, 0)
+    if invoke(chain.charge, address, message) == WAIT:
+        return -1
+    invoke(chain.bid, address, message)
+    if chain.is_first_come != 0:
+        order.key = -float(chain.last)
+    return k
+
+
+@kernel
+def include_background(box, background, chain, clock, k, room):  # type: ignore[no-untyped-def]
+    """Take gas of one background bid into the block; returns how much."""
+    demand, price = background.demand[chain.demand], background.order[0].gas_price
+    gas = min(background.total[chain.demand, k], room)
+    draw_off(background, chain.demand, k, gas)
+    demand.included += gas
+    demand.fees += gas * price
+    count_gas(box, clock.chain, gas, price)
+    return gas
+
+
+@kernel
+def close_block(box, background, ledger, clock, gas, others):  # type: ignore[no-untyped-def]
+    """Settle the background's fees and let the fee market see the block."""
+    chain = box.chains[clock.chain]
+    if chain.demand >= 0:
+        demand = background.demand[chain.demand]
+        pay_background(box, ledger, clock.chain, others, demand.fees)
+        demand.fees = 0.0
+    chain.background_gas = int(others + 0.5)
+    chain.gas_used = gas + chain.background_gas
+    address = row_address(box.chains, clock.chain)
+    if chain.demand >= 0:
+        chain.p60 = recent(box, clock.chain, ESTIMATE_BLOCKS, SHOWN)
+    invoke(chain.close, address, address)
+    chain.p60 = recent(box, clock.chain, 1, SHOWN) if chain.has_paid != 0 else 0.0
+    chain.last = clock.now
+
+
+@kernel
+def build_block(box, tables, ledger, prices, venues, background, clock):  # type: ignore[no-untyped-def]
+    """Execute the mempool of a chain in its order, up to the gas limit.
+
+    Background bids go between the orders; at equal bids the orders go first.
+    """
     number = clock.chain
-    chain = box.chains[number]
-    address = row_address(box.chains, number)
+    chain, address = box.chains[number], row_address(box.chains, number)
     chain.n_included = chain.n_failed = 0
-    gas, kept, shelf = 0, 0, box.heap.shape[1] - 1
-    while chain.pending > 0 and gas + LEAST_GAS <= chain.gas_limit:
+    gas, others, kept, shelf = 0, 0.0, 0, box.heap.shape[1] - 1
+    prepare(box, background, tables, prices, clock)
+    k = offer_background(box, background, chain, address, N_PRICES)
+    while gas + others + LEAST_GAS <= chain.gas_limit:
+        if k >= 0 and (
+            chain.pending == 0 or background.order[0].key > box.orders[box.heap[number, 0]].key
+        ):
+            room = chain.gas_limit - gas - others
+            others += include_background(box, background, chain, clock, k, room)
+            k = offer_background(box, background, chain, address, k)
+            continue
+        if chain.pending == 0:
+            break
         slot = pop(box, number)
         order = box.orders[slot]
-        if order.expires < clock.now:
-            write_legs(box, tables, prices, clock, slot, EXPIRED)
-            continue
         if (
             order.arrival > clock.now
-            or gas + order.gas > chain.gas_limit
+            or gas + others + order.gas > chain.gas_limit
             or invoke(chain.charge, address, row_address(box.orders, slot)) == WAIT
         ):
             box.heap[number, shelf - kept] = slot  # waits on the far end of the heap
             kept += 1
             continue
-        order.time, order.height = clock.now, clock.height
-        if pay_gas(box, ledger, order) != OK:
-            write_legs(box, tables, prices, clock, slot, UNPAID)
-            continue
-        order.place = chain.n_included
-        chain.n_included += 1
-        gas += order.gas
-        if execute_order(box, tables, ledger, prices, venues, order, clock) == FAULT:
+        used = include(box, tables, ledger, prices, venues, slot, clock)
+        if used == FAULT:
             return FAULT
-    for k in range(kept):
-        push(box, number, box.heap[number, shelf - k])
-    chain.gas_used = gas
-    invoke(chain.close, address, address)
+        gas += used
+    for n in range(kept):
+        push(box, number, box.heap[number, shelf - n])
+    close_block(box, background, ledger, clock, gas, others)
     return OK
 
 
@@ -277,6 +338,7 @@ def write_block(box, tables, clock):  # type: ignore[no-untyped-def]
     block = tables.blocks[box.counter[N_BLOCKS]]
     block.time, block.height, block.chain = clock.now, chain.height, clock.chain
     block.gas_used, block.pending, block.base_fee = chain.gas_used, chain.pending, chain.base_fee
+    block.background_gas, block.p60 = chain.background_gas, chain.p60
     block.n_included, block.n_failed = chain.n_included, chain.n_failed
     box.counter[N_BLOCKS] += 1
     box.counter[N_ORDERS] += chain.n_included
@@ -299,7 +361,7 @@ def run_event(tables, agenda, clock):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def run_block(box, tables, ledger, prices, venues, clock, number):  # type: ignore[no-untyped-def]
+def run_block(box, tables, ledger, prices, venues, background, clock, number):  # type: ignore[no-untyped-def]
     """Update prices, let everyone react, build the block, record it; OK or FAULT."""
     chain = box.chains[number]
     clock.now, clock.chain, clock.height = chain.next, number, chain.height
@@ -310,7 +372,7 @@ def run_block(box, tables, ledger, prices, venues, clock, number):  # type: igno
             status = invoke(tables.react[k], tables.react_binding[k], tables.clock.ctypes.data)
             if status != OK:
                 return FAULT
-    if build_block(box, tables, ledger, prices, venues, clock) == FAULT:
+    if build_block(box, tables, ledger, prices, venues, background, clock) == FAULT:
         return FAULT
     write_block(box, tables, clock)
     return OK
@@ -319,7 +381,7 @@ def run_block(box, tables, ledger, prices, venues, clock, number):  # type: igno
 @kernel(inline=False)
 def advance(until, budget, binding):  # type: ignore[no-untyped-def]
     """Run events and blocks up to and including tick `until`; returns why it stopped."""
-    box, tables, agenda, ledger, prices, venues = everything(binding)
+    box, tables, agenda, ledger, prices, venues, background = everything(binding)
     clock = tables.clock[0]
     for _ in range(budget):
         room = tables.fills.shape[0] - box.counter[N_FILLS]
@@ -337,7 +399,7 @@ def advance(until, budget, binding):  # type: ignore[no-untyped-def]
             if status == CALL_PYTHON:
                 return CALL_PYTHON
         elif has_block:
-            status = run_block(box, tables, ledger, prices, venues, clock, number)
+            status = run_block(box, tables, ledger, prices, venues, background, clock, number)
         else:
             clock.now = until
             return DONE

@@ -20,12 +20,12 @@ import numpy as np
 from pydantic import Field
 
 from sim.chain import clock_at
-from sim.engine import OUTSIDE, REFERENCE_MARKET
 from sim.errors import InputError, InvariantError
 from sim.kernel import F8, I8, blank, columnar, handler, kernel, records, view_of
 from sim.ledger import Ledger, slot, transfer
 from sim.mempool import Outbox, post
 from sim.orders import DEPOSIT, FILL, TRADE, cause, order_at
+from sim.outside import OUTSIDE, REFERENCE_MARKET
 from sim.prices import Prices, update_prices
 from sim.reference.impact import apply_trade
 from sim.registry import Claim, Config, Mechanism, VenueSite, Verb

@@ -29,6 +29,7 @@ ORDER = np.dtype(
         ("value_in", "f8"),  # USD, amount_in at the reference price of the block
         ("value_out", "f8"),  # USD, amount_out at the reference price of the block
         ("price_after", "f8"),  # marginal price of the venue after the fill
+        ("first_bid", "f8"),  # max_fee at submission, where the bid is raised while it waits
         ("x", "f8"),  # what the verb reports beside its amounts …
         ("y", "f8"),  # … such as the health factor before a liquidation
         ("id", "i8"),  # order number
@@ -42,8 +43,12 @@ ORDER = np.dtype(
         ("b", "i8"),  # second argument of the verb
         ("next_leg", "i8"),  # slab row of the next leg, -1 = none
         ("slot", "i8"),  # slab row of this order
+        ("follower", "i8"),  # slab row of its sender's next order, where accounts keep their order
+        ("rebid_at", "i8"),  # height of the chain from which its bid is raised, -1 = never
         ("height", "i8"),  # block that took it
-        ("gas", "i4"),
+        ("gas", "i4"),  # declared; after execution: used
+        ("gas_left", "i4"),  # declared and not used by this leg
+        ("spare", "i4"),
         ("chain", "i4"),
         ("verb", "i4"),  # row of the verb table
         ("venue", "i4"),

@@ -212,8 +212,10 @@ CHAINS = Table(
         time       | float64 | s          | time of the block
         chain      | text    | -          | chain
         block      | int64   | -          | height
-        gas_used   | int64   | gas        | of the orders included
-        base_fee   | float64 | native/gas | of the next block
+        gas_used   | int64   | gas        | of the orders included, background among them
+        background_gas | int64 | gas      | of background demand
+        base_fee   | float64 | native/gas | of the next block; first price: the going price
+        gas_price_p60 | float64 | native/gas | 60 % of the gas paid at most this; 0: none was used
         pending    | int64   | -          | orders left waiting
         n_included | int64   | -          | orders included
         n_failed   | int64   | -          | of them, failed

@@ -33,6 +33,8 @@ class Verb(NamedTuple):
     execute: Handler  # message: order
     gas: int  # gas of the transaction
     quote: Handler | None = None  # message: order; writes its amounts only; allows it as a leg
+    spare_gas: int = 0  # declared beyond `gas` for what is not known before; `order.gas_left` is
+    # how much of it an execution gives back
 
 
 class Claim(NamedTuple):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from sim.agenda import SHOCK_RANK
 from sim.registry import Config, ShockKind
+from sim.units import ticks
 
 if TYPE_CHECKING:
     from sim.world import World
@@ -40,6 +43,32 @@ class ResumeChain(Config):
     chain: str = Field(description="Chain to start.")
 
 
+class SequencerOutage(Config):
+    """Stop a chain for a while; what waits by then goes first, in the order of its arrival."""
+
+    kind: Literal["sequencer_outage"]
+    chain: str = Field(description="Chain that makes no blocks.")
+    seconds: float = Field(
+        gt=0.0, le=3.2e7, description="How long.", json_schema_extra={"unit": "s"}
+    )
+
+
+class FinalityDelay(Config):
+    """Delay the finality of a chain: bridges that wait for it wait longer."""
+
+    kind: Literal["finality_delay"]
+    chain: str = Field(description="Chain whose finality is late.")
+    extra_seconds: float = Field(
+        gt=0.0,
+        le=3.2e7,
+        description="How much longer than usual a transfer sent meanwhile waits.",
+        json_schema_extra={"unit": "s"},
+    )
+    lasts_seconds: float = Field(
+        gt=0.0, le=3.2e7, description="How long that goes on.", json_schema_extra={"unit": "s"}
+    )
+
+
 def _halt_venue(world: World, config: Any) -> None:
     world.venues.is_halted[world.venue(config.venue)] = 1
 
@@ -58,9 +87,42 @@ def _resume_chain(world: World, config: Any) -> None:
     chain["next"] = max(int(chain["next"]), world.now + 1)
 
 
+def _stop_sequencer(world: World, config: Any) -> None:
+    number = world.chain(config.chain)
+    chain = world.box.chains[number]
+    end = world.now + ticks(config.seconds)
+    chain["forced_before"] = max(int(chain["forced_before"]), end)
+    chain["is_halted"] = 1
+    world.resort(number)
+    if end <= world.horizon:
+        world.call_at(end, SHOCK_RANK, functools.partial(_restart_sequencer, world, number))
+
+
+def _restart_sequencer(world: World, number: int) -> None:
+    """Start a chain whose last outage is over; another may have begun meanwhile."""
+    chain = world.box.chains[number]
+    if world.now >= int(chain["forced_before"]):
+        chain["is_halted"] = 0
+        chain["next"] = max(int(chain["next"]), world.now + 1)
+
+
+def _delay_finality(world: World, config: Any) -> None:
+    number, lag = world.chain(config.chain), ticks(config.extra_seconds)
+    world.box.chains[number]["finality_lag"] += lag
+    end = world.now + ticks(config.lasts_seconds)
+    if end <= world.horizon:
+        world.call_at(end, SHOCK_RANK, functools.partial(_end_delay, world, number, lag))
+
+
+def _end_delay(world: World, number: int, lag: int) -> None:
+    world.box.chains[number]["finality_lag"] -= lag
+
+
 KINDS = (
     ShockKind("halt_venue", HaltVenue, _halt_venue),
     ShockKind("resume_venue", ResumeVenue, _resume_venue),
     ShockKind("halt_chain", HaltChain, _halt_chain),
     ShockKind("resume_chain", ResumeChain, _resume_chain),
+    ShockKind("sequencer_outage", SequencerOutage, _stop_sequencer),
+    ShockKind("finality_delay", FinalityDelay, _delay_finality),
 )

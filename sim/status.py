@@ -31,6 +31,7 @@ class Status(IntEnum):
     LEG_FAILED = 20  # another leg of the same order would fail
     BAD_AMOUNT = 21  # negative, infinite or not a number
     DUST = 22  # would leave a debt or collateral too small to be liquidated
+    EVICTED = 40  # bid too little to stay in a full mempool
     FAULT = -1  # a Python turn raised; the engine stops and raises it again
 
 

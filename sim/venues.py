@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from sim.chain import plain_bid
 from sim.kernel import F8, I8, blank, columnar, invoke, kernel, records, row_address
 from sim.ledger import balance_of
 from sim.mempool import claim
@@ -46,16 +47,22 @@ class Venues(NamedTuple):
     fees: F8  # float64, USD of fees to liquidity providers so far
     lvr: F8  # float64, USD lost to trades at the reference price so far, fees apart
     gas: I8  # int64, (n_verbs,), gas of each verb
+    spare_gas: I8  # int64, (n_verbs,), gas that its orders declare beyond that
     scratch: records(QUOTE)  # type: ignore[valid-type]  # (4,), messages for quotes
 
 
-def make_venues(n: int, gas: list[int]) -> Venues:
+def make_venues(n: int, gas: list[int], spare_gas: list[int]) -> Venues:
     """Return a table of `n` venues without prices, and the gas of each verb."""
     columns: dict[str, Any] = {
         name: np.zeros(n, np.float64 if name in _FLOATS else np.int64)
-        for name in Venues._fields[:-2]
+        for name in Venues._fields[:-3]
     }
-    return Venues(**columns, gas=np.array(gas, np.int64), scratch=blank(4, QUOTE))
+    return Venues(
+        **columns,
+        gas=np.array(gas, np.int64),
+        spare_gas=np.array(spare_gas, np.int64),
+        scratch=blank(4, QUOTE),
+    )
 
 
 _FLOATS = {"price", "fee", "cumulative", "volume", "fees", "lvr"}
@@ -94,18 +101,19 @@ def quote(venues, venue, side, amount, price_limit):  # type: ignore[no-untyped-
 def draft(box, venues, venue, verb, group, row, now):  # type: ignore[no-untyped-def]
     """Return a new order for a verb of a venue, to be filled in and posted.
 
-    Its bid is the plain one: no tip, and at most twice the base fee of now; it expires in 10
-    minutes.
+    Its bid is the plain one: no tip, and at most twice the base fee of now (where bids are paid in
+    full: the going price); it expires in 10 minutes.
     """
     order = claim(box)
     chain = box.chains[venues.chain[venue]]
     order.chain = venues.chain[venue]
     order.verb = venues.first_verb[venue] + verb
     order.venue, order.group, order.row = venue, group, row
-    order.gas = venues.gas[order.verb]
+    order.gas_left = venues.spare_gas[order.verb]
+    order.gas = venues.gas[order.verb] + order.gas_left
     order.arrival = now
     order.expires = now + 600 * TICKS_PER_SECOND
-    order.max_fee = 2.0 * chain.base_fee
+    order.max_fee = plain_bid(chain)
     return order
 
 

@@ -13,16 +13,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sim.agenda import PYTHON, PYTHON_RANK, Agenda, has_room, make_agenda, schedule
-from sim.chain import BLOCK, CHAIN, CLOCK, next_interval
+from sim.background import Background, BackgroundConfig, make_background
+from sim.bids import set_policy
+from sim.chain import BLOCK, CHAIN, CLOCK, next_interval, plain_bid
 from sim.draws import stream_id
 from sim.engine import (
     CALL_PYTHON,
     DONE,
     FAULTED,
     FLUSH,
-    GENESIS,
-    OUTSIDE,
-    OUTSIDE_ACCOUNTS,
     Tables,
     advance,
 )
@@ -31,8 +30,9 @@ from sim.fee_market import FeeMarket
 from sim.holdings import group_balances, holders
 from sim.kernel import bind, blank, kernel, shapes_of, view_of
 from sim.ledger import Ledger, check_conservation, holdings, make_ledger, mint
-from sim.mempool import N_BLOCKS, N_FILLS, Outbox, make_outbox, post
+from sim.mempool import N_BLOCKS, N_FILLS, Outbox, make_outbox, post, replace_bid, resort
 from sim.orders import ORDER
+from sim.outside import GENESIS, OUTSIDE, OUTSIDE_ACCOUNTS
 from sim.prices import Prices, make_prices, update_prices
 from sim.python_turn import PythonTurn
 from sim.reference.conditions import Conditions
@@ -46,7 +46,7 @@ from sim.registry import (
     PopulationSite,
     VenueSite,
 )
-from sim.status import Status
+from sim.status import OK, Status
 from sim.units import GWEI, seconds, ticks
 from sim.venues import NO_TOKEN, Venues, draft, make_venues
 
@@ -69,6 +69,13 @@ class ChainPlan:
     base_fee_gwei: float
     base_fee_floor_gwei: float
     native: str  # symbol; "": gas is free
+    is_first_come: bool = False  # orders go by arrival, not by bid
+    is_protected: bool = False  # orders that would fail are left out
+    has_nonces: bool = False  # orders of one account go in the order of submission
+    lifetime_seconds: float = 0.0  # of an order in the mempool; 0: no limit
+    pool_gas: int = 0  # that the mempool holds at most; 0: no limit
+    replacement: float = 0.1  # least raise of a bid
+    background: BackgroundConfig | None = None
 
 
 @dataclass(frozen=True)
@@ -136,6 +143,20 @@ def _refresh(binding, now):  # type: ignore[no-untyped-def]
 
 
 _own_prices = view_of(Prices)
+_own_box = view_of(Outbox)
+
+
+@kernel(inline=False)
+def _resort(binding, chain):  # type: ignore[no-untyped-def]
+    """Sort the mempool of a chain anew, after its rule changed."""
+    (box,) = _own_box(binding)
+    resort(box, chain)
+
+
+@kernel(inline=False)
+def _replace(binding, chain, number, tip, max_fee):  # type: ignore[no-untyped-def]
+    (box,) = _own_box(binding)
+    return replace_bid(box, chain, number, tip, max_fee)
 
 
 @kernel(inline=False)
@@ -145,7 +166,7 @@ def _submit(binding, venue, verb, group, row, now, numbers, words):  # type: ign
     order = draft(box, venues, venue, verb, group, row, now)
     if words[6] >= 0:
         order.chain = words[6]
-        order.max_fee = 2.0 * box.chains[order.chain].base_fee
+        order.max_fee = plain_bid(box.chains[order.chain])
     order.amount, order.amount1, order.limit, order.price_limit = (
         numbers[0],
         numbers[1],
@@ -312,8 +333,16 @@ class World:
             for mechanism in self._mechanisms
             for verb in mechanism.verbs
         ]
-        self.venues = make_venues(len(plan.venues), [verb.gas for verb in self._verbs])
-        self.box = make_outbox(self._make_chains(), plan.mempool_capacity, plan.seed)
+        self.venues = make_venues(
+            len(plan.venues),
+            [verb.gas for verb in self._verbs],
+            [verb.spare_gas for verb in self._verbs],
+        )
+        self.box = make_outbox(
+            self._make_chains(), plan.mempool_capacity, plan.seed, self.group_rows
+        )
+        self._set_policies()
+        self.background = self._make_background()
         self.agenda = make_agenda(65_536)
         self._fills = blank(max(plan.fill_capacity, plan.mempool_capacity + 1), ORDER)
         self._blocks = blank(16_384, BLOCK)
@@ -340,9 +369,37 @@ class World:
             record["bid"] = chain.fee_market.bid.address
             record["charge"] = chain.fee_market.charge.address
             record["close"] = chain.fee_market.close.address
+            record["is_base_fee"] = chain.fee_market.is_base_fee
+            record["headroom"] = chain.fee_market.headroom
+            record["is_first_come"] = chain.is_first_come
+            record["is_protected"] = chain.is_protected
+            record["has_nonces"] = chain.has_nonces
+            record["lifetime"] = ticks(chain.lifetime_seconds)
+            record["pool_gas"], record["replacement"] = chain.pool_gas, chain.replacement
         for row in range(len(chains)):
             chains[row]["next"] = next_interval(chains[row], self.plan.seed)
         return chains
+
+    def _set_policies(self) -> None:
+        """Give the populations that have one their bid policy."""
+        for site in self.population_sites:
+            config = getattr(site.config, "bid", None)
+            if config is not None:
+                stream = stream_id(f"bid:{site.name}")
+                set_policy(self.box.policies[site.group], config, stream)
+
+    def _make_background(self) -> Background:
+        """Return the background demand of the chains that have one, and number it."""
+        chains = self.box.chains
+        chains["demand"] = -1
+        found: list[tuple[BackgroundConfig, float, float, bool]] = []
+        for row, chain in enumerate(self.plan.chains):
+            if chain.background is not None:
+                chains[row]["demand"] = len(found)
+                capacity = chain.gas_limit / chain.interval_seconds
+                rule = chain.fee_market.is_base_fee
+                found.append((chain.background, capacity, chain.lifetime_seconds, rule))
+        return make_background(found)
 
     def _make_venues(self) -> None:
         first_verb = 0
@@ -499,10 +556,17 @@ class World:
             blocks=self._blocks,
         )
         self._binding = self._bind(
-            self.box, self.tables, self.agenda, self.ledger, self.prices, self.venues
+            self.box,
+            self.tables,
+            self.agenda,
+            self.ledger,
+            self.prices,
+            self.venues,
+            self.background,
         )
         self._own_binding = self._bind(self.box, self.venues)
         self._price_binding = self._bind(self.prices)
+        self._box_binding = self._bind(self.box)
 
     def _bind(self, *states: Any) -> int:
         binding = bind(*states)
@@ -697,6 +761,20 @@ class World:
         on_chain = -1 if chain is None else self.chain(chain)
         words = np.array([a, b, parent, sold, bought, expires, on_chain], np.int64)
         return int(_submit(self._own_binding, number, offset, group, row, self.now, numbers, words))
+
+    def replace_bid(self, chain: str, order: int, *, tip_gwei: float, max_fee_gwei: float) -> bool:
+        """Raise the bid of an order that waits, by its number; returns whether it was accepted.
+
+        Both numbers must exceed the old ones by the chain's replacement step, as a transaction must
+        that replaces another; a tip of zero may stay.
+        """
+        tip, max_fee = tip_gwei * GWEI, max_fee_gwei * GWEI
+        status = _replace(self._box_binding, self.chain(chain), order, tip, max_fee)
+        return int(status) == OK
+
+    def resort(self, chain: int) -> None:
+        """Sort the mempool of a chain anew, after a rule of it changed."""
+        _resort(self._box_binding, chain)
 
     def _named_token(self, name: str | None) -> int:
         return -1 if name is None else _find(name, self.token_names, "token")

@@ -5,6 +5,8 @@ out, and stops at `price_limit`. Liquidity verbs take the ticks in `a` and `b`; 
 (amount, amount1) for at least `limit` of liquidity, and shows it in `x`; `remove` burns `amount` of
 liquidity (inf: all) and collects; `collect` takes the fees.
 
+A swap declares the gas of crossing 16 initialized ticks and pays that of those it crossed.
+
 Differences from the contract: the protocol takes no share of the fees, and a swap from which
 nothing would come out is refused, where the contract moves the price for free.
 
@@ -36,6 +38,9 @@ BAD_AMOUNT = int(Status.BAD_AMOUNT)
 NO_POSITION = int(Status.NO_POSITION)
 BAD_RANGE = int(Status.BAD_RANGE)
 NOT_ALLOWED = int(Status.NOT_ALLOWED)
+TICK_GAS = 22_000  # of crossing an initialized tick, beyond the 130,000 of the swap itself
+SPARE_TICKS = 16  # crossings that a swap declares gas for; more are not charged
+SPARE_GAS = TICK_GAS * SPARE_TICKS
 
 
 @columnar
@@ -168,7 +173,9 @@ def on_swap(binding, message):  # type: ignore[no-untyped-def]
     status = transfer(ledger, sender, place, group, account, int(order.token_in), paid)
     if status != OK:
         return status
-    walk(pools, row, order.a == 0, order.amount, limit_of(order.a, order.price_limit), 0.0, True)
+    limit = limit_of(order.a, order.price_limit)
+    crossed = walk(pools, row, order.a == 0, order.amount, limit, 0.0, True)[5]
+    order.gas_left = TICK_GAS * max(SPARE_TICKS - crossed, 0)
     order.amount_out = pay_out(desk, ledger, row, order, int(order.token_out), out)
     order.amount_in, order.fee_paid = paid, fee
     root = pools.pool[row].sqrt_price

@@ -19,11 +19,11 @@ from sim.amm.concentrated_state import ConcentratedState, PoolTerms, grow
 from sim.amm.concentrated_state import make as make_pools
 from sim.amm.pool_files import LiquiditySource, Ranges, one_of, ranges_of
 from sim.amm.tick_math import MAX_TICK, tick_at_sqrt_price
-from sim.engine import GENESIS, OUTSIDE
 from sim.errors import InputError, InvariantError
 from sim.grouping import rows_by_key
 from sim.holdings import balances_of
 from sim.kernel import bind, kernel
+from sim.outside import GENESIS, OUTSIDE
 from sim.registry import Claim, Columns, Config, Mechanism, VenueSite, Verb
 from sim.status import Status
 
@@ -350,7 +350,7 @@ MECHANISM = Mechanism(
     kind="concentrated_liquidity",
     config=ConcentratedConfig,
     verbs=(
-        Verb("swap", orders.on_swap, 150_000, orders.on_quote_order),
+        Verb("swap", orders.on_swap, 130_000, orders.on_quote_order, orders.SPARE_GAS),
         Verb("add", orders.on_add, 350_000),
         Verb("remove", orders.on_remove, 200_000),
         Verb("collect", orders.on_collect, 130_000),

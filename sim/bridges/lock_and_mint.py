@@ -12,6 +12,9 @@ tokens burned and not yet paid count as much as those still held. A wrapped toke
 backing times its par, the price of the home token; what it trades at is its pool's matter. Pausing
 holds back sends and deliveries.
 
+While finality of a chain is delayed (`finality_lag` of the chain), what is sent from it waits as
+much longer; what is on its way already keeps its time.
+
 Differences from deployed bridges: no validator set or message fees; delivery needs no order of the
 receiver and costs no gas on the far chain.
 """
@@ -46,6 +49,7 @@ from sim.bridges.transfers import (
 from sim.errors import InputError
 from sim.kernel import F8, I8, F8x2, I8x2, columnar, handler, kernel, records, view_of
 from sim.ledger import Ledger, balance_of, burn, mint, transfer
+from sim.mempool import Outbox
 from sim.orders import order_at, quote_at
 from sim.prices import Prices, update_prices
 from sim.registry import Claim, Columns, Config, Mechanism, VenueSite, Verb
@@ -239,7 +243,7 @@ def recognize(bridges, ledger, prices, row):  # type: ignore[no-untyped-def]
 
 # --- handlers ------------------------------------------------------------------------------------
 
-unpack = view_of(LockAndMintState, Agenda, Ledger, Prices, Venues)
+unpack = view_of(LockAndMintState, Agenda, Ledger, Prices, Venues, Outbox)
 
 
 @kernel
@@ -264,7 +268,7 @@ def estimate(binding, message):  # type: ignore[no-untyped-def]
 
     What is on its way back comes first. NO_CASH: nobody knows when the escrow pays again.
     """
-    bridges, _, ledger, _, venues = unpack(binding)
+    bridges, _, ledger, _, venues, _ = unpack(binding)
     q = quote_at(message)
     row = venues.row[q.venue]
     amount = q.amount
@@ -282,7 +286,7 @@ def estimate(binding, message):  # type: ignore[no-untyped-def]
 
 @handler
 def _quote_send(binding, message):  # type: ignore[no-untyped-def]
-    bridges, agenda, ledger, _, venues = unpack(binding)
+    bridges, agenda, ledger, _, venues, _ = unpack(binding)
     order = order_at(message)
     status, net, fee = ask(bridges, agenda, ledger, venues, order)
     order.amount_in, order.amount_out, order.fee_paid = order.amount, net, fee
@@ -292,7 +296,7 @@ def _quote_send(binding, message):  # type: ignore[no-untyped-def]
 @handler
 def _send(binding, message):  # type: ignore[no-untyped-def]
     """Send `amount`: a = 0 locks at home and mints later, a = 1 burns and redeems later."""
-    bridges, agenda, ledger, prices, venues = unpack(binding)
+    bridges, agenda, ledger, prices, venues, box = unpack(binding)
     order = order_at(message)
     status, net, fee = ask(bridges, agenda, ledger, venues, order)
     if status != OK:
@@ -307,7 +311,8 @@ def _send(binding, message):  # type: ignore[no-untyped-def]
         status = burn(ledger, order.group, order.row, token, amount)
     if status != OK:
         return status
-    due = order.time + bridges.delay[row, side]
+    lag = box.chains[order.chain].finality_lag
+    due = order.time + bridges.delay[row, side] + lag
     if side == 0:
         book_lock(bridges, row, net, fee)
         put(bridges, agenda, row, 0, order.group, order.row, net, net, due)
@@ -324,7 +329,7 @@ def _send(binding, message):  # type: ignore[no-untyped-def]
 @handler
 def _deliver(binding, message):  # type: ignore[no-untyped-def]
     """Queue a transfer that is due, and pay what can be paid."""
-    bridges, _, ledger, prices, _ = unpack(binding)
+    bridges, _, ledger, prices, _, _ = unpack(binding)
     event = event_at(message)
     row = event.b
     if event.a >= 0:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sim.agenda import DELIVERY_RANK, schedule
+from sim.chain import plain_bid
 from sim.errors import InvariantError
 from sim.grouping import rows_by_key
 from sim.kernel import blank, kernel
@@ -138,7 +139,7 @@ def draft_send(box, venues, state, row, side, amount, group, account, now):  # t
     chain = state.chains[row, side]
     order = draft(box, venues, state.venue[row], 0, group, account, now)
     order.chain = chain
-    order.max_fee = 2.0 * box.chains[chain].base_fee
+    order.max_fee = plain_bid(box.chains[chain])
     order.a, order.amount = side, amount
     order.token_in, order.token_out = state.tokens[row, side], state.tokens[row, 1 - side]
     return order

@@ -9,9 +9,9 @@ import numpy as np
 from sim.cdp.settings import KIND
 from sim.cdp.state import CdpState, add_vaults, make_state
 from sim.cdp.verbs import CdpDesk
-from sim.engine import GENESIS, OUTSIDE
 from sim.errors import InputError
 from sim.ledger import burn
+from sim.outside import GENESIS, OUTSIDE
 from sim.prices import update_prices
 
 if TYPE_CHECKING:

@@ -14,11 +14,11 @@ from typing import NamedTuple
 from sim.cdp import liquidation, vault
 from sim.cdp.state import CdpState
 from sim.chain import clock_at
-from sim.engine import INSURER, OUTSIDE
 from sim.feeds import Feeds, read_feed
 from sim.kernel import I8, columnar, handler, kernel, view_of
 from sim.ledger import Ledger, balance_of, burn, mint, slot, transfer
 from sim.orders import order_at
+from sim.outside import INSURER, OUTSIDE
 from sim.prices import Prices
 from sim.status import Status
 from sim.venues import Venues

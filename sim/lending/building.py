@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sim.engine import GENESIS, OUTSIDE
 from sim.errors import InputError
 from sim.ledger import transfer
 from sim.lending.book import enter_book
@@ -15,6 +14,7 @@ from sim.lending.config import CloseBase, LossBearer, MarketConfig, ReserveConfi
 from sim.lending.settings import KIND, LendingConfig
 from sim.lending.state import LendingState, add_positions, make_state
 from sim.lending.verbs import LendingDesk
+from sim.outside import GENESIS, OUTSIDE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -132,7 +132,7 @@ def test_a_cleared_row_remembers_nothing():
     kept = {name: order[name] for name in order.dtype.names if name not in ("id", "tie", "height")}
     assert {name for name, value in kept.items() if value != 0} == {
         *("next_leg", "token_in", "token_out"),
-        *("group",),
+        *("group", "follower", "rebid_at"),
     }
 
 

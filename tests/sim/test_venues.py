@@ -65,7 +65,7 @@ def test_a_quote_beyond_its_price_limit_is_refused():
 
 
 def test_the_time_weighted_sum_counts_every_price_for_its_time():
-    venues = make_venues(1, [])
+    venues = make_venues(1, [], [])
     second = TICKS_PER_SECOND
     show_price(venues, 0, 10.0, 0)
     show_price(venues, 0, 20.0, 3 * second)

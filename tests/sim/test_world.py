@@ -5,9 +5,9 @@ import pytest
 
 from experiments import build, load_scenario
 from experiments.recording import Recorder
-from sim.engine import OUTSIDE, OUTSIDE_ACCOUNTS
 from sim.errors import InputError, InvariantError
 from sim.kernel import shapes_of
+from sim.outside import OUTSIDE, OUTSIDE_ACCOUNTS
 from sim.registry import PopulationKind, Verb
 from sim.units import ticks
 from sim.world import World, empty_state

@@ -7,10 +7,29 @@ from hypothesis import strategies as st
 
 from sim.bridges.transfers import N_FREE
 from sim.errors import InputError, InvariantError
+from sim.shocks import KINDS, FinalityDelay
 from sim.status import Status
 from sim.units import ticks
 
 PRICE = 2_000.0  # USD, of the world's only asset
+
+
+def test_a_send_waits_longer_while_finality_is_late(lock_world):
+    """A send of 12 s waits 20 s more; one of 84 s, after the delay, as long as usual."""
+    w = lock_world()
+    delay = FinalityDelay(
+        kind="finality_delay", chain="home", extra_seconds=20.0, lasts_seconds=60.0
+    )
+    {kind.kind: kind.apply for kind in KINDS}["finality_delay"](w.world, delay)
+    w.send(row=2, side=0, amount=10.0)
+    w.run(80.0)
+    w.send(row=3, side=0, amount=10.0)
+    w.world.advance(ticks(132.0) - 1)
+    assert w.held("other", "bETH").sum() == 0.0
+    w.world.advance(ticks(132.0))
+    assert w.held("other", "bETH").tolist() == [0, 0, 10.0, 0, 0]
+    w.world.advance(ticks(184.0))
+    assert w.held("other", "bETH").tolist() == [0, 0, 10.0, 10.0, 0]
 
 
 def test_a_send_locks_at_once_and_mints_after_the_finality_delay_to_the_tick(lock_world):
