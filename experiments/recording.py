@@ -171,7 +171,10 @@ class Recorder:
         world.on_fills = self._record_fills
         world.on_blocks = self._record_blocks
         self._verbs = world.verb_names
-        self._liquidate_verbs = _verbs_named(self._verbs, ".liquidate")
+        self._liquidate_verbs = [
+            *_verbs_named(self._verbs, ".liquidate"),
+            *_verbs_named(self._verbs, ".liquidate_for_claim"),
+        ]
         self._trade_verbs = _verbs_named(self._verbs, "reference_market.trade")
         self._trades = no_trades()
         self._populations = ["", *world.group_names]

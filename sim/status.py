@@ -31,6 +31,8 @@ class Status(IntEnum):
     LEG_FAILED = 20  # another leg of the same order would fail
     BAD_AMOUNT = 21  # negative, infinite or not a number
     DUST = 22  # would leave a debt or collateral too small to be liquidated
+    ZERO_LTV = 30  # collateral whose loan to value is zero has to be withdrawn first
+    MODE = 31  # the efficiency or isolation mode of the account does not allow the asset
     FAULT = -1  # a Python turn raised; the engine stops and raises it again
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from sim.errors import InvariantError
 from sim.feeds import Feeds
 from sim.kernel import kernel
+from sim.lending.modes import slot_weights
 from sim.lending.reserve import (
     borrow_index_at,
     borrow_rate,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from sim.lending.verbs import LendingDesk
     from sim.world import World
 
+BORNE = ("backstop", "deficit", "borne_by_treasury", "borne_by_backstop", "borne_by_suppliers")
 _HALF = 32
 _MASK = (1 << _HALF) - 1
 
@@ -59,15 +61,14 @@ def value_book(state: LendingState, price: np.ndarray, now: int) -> Book:
     price : float64, (n_reserves,), USD
     """
     supply_index, borrow_index = grown_indices(state, now)
-    counts = (state.reserves["flag_bits"] & 16) != 0
-    weight = state.reserves["liquidation_threshold"] * counts
+    counts, weight = slot_weights(state)
     value = state.collateral_scaled * (supply_index * price)[state.collateral_reserve]
     value = np.where(state.collateral_reserve >= 0, value, 0.0)
     debt = state.debt_scaled * (borrow_index * price)[state.debt_reserve]
     debt = np.where(state.debt_reserve >= 0, debt, 0.0)
     return Book(
-        collateral=(value * counts[state.collateral_reserve]).sum(axis=1),
-        threshold=(value * weight[state.collateral_reserve]).sum(axis=1),
+        collateral=(value * counts).sum(axis=1),
+        threshold=(value * weight).sum(axis=1),
         debt=debt.sum(axis=1),
     )
 
@@ -193,6 +194,8 @@ def sample(world: World, own: tuple[LendingState, LendingDesk]) -> dict[str, lis
                 "oracle_price": float(asset.price),
                 "bad_debt": float(asset.written_off * reference[k]),
                 "latent_bad_debt": float(latent[k] * reference[k]),
+                "treasury": float(asset.scaled_treasury) * float(supply_index[k]),
+                **{name: float(asset[name]) for name in BORNE},
             }
         )
     return {"markets": rows}
@@ -252,10 +255,11 @@ def check(world: World, own: tuple[LendingState, LendingDesk]) -> None:
         )
         moved = float(world.ledger.turnover[int(asset["token"])])
         allowed = 1e-9 * (1.0 + moved)
-        if abs(balance - float(asset["cash"])) > allowed:
+        booked = float(asset["cash"] + asset["backstop"])
+        if abs(balance - booked) > allowed:
             raise InvariantError(
-                f"lending reserve {k} ({name}) counts {asset['cash']:.12g} in cash; its account "
-                f"holds {balance:.12g}"
+                f"lending reserve {k} ({name}) counts {booked:.12g} in cash and backstop; its "
+                f"account holds {balance:.12g}"
             )
         for what, total, parts in (
             ("claims", float(asset["scaled_supply"]), float(scaled_claims[k])),
