@@ -19,6 +19,7 @@ from agents import (
     noise_traders,
     oracle_keepers,
     payments,
+    rate_seekers,
     relayers,
     suppliers,
 )
@@ -51,6 +52,7 @@ _POPULATIONS: list[PopulationKind] = [
     payments.KIND,
     relayers.KIND,
     suppliers.KIND,
+    rate_seekers.KIND,
     borrowers.KIND,
     liquidators.KIND,
     exploiter.KIND,
