@@ -29,7 +29,7 @@ from sim.ledger import Ledger, balance_of
 from sim.lending.account import claim_of
 from sim.lending.building import open_positions, reserve_of
 from sim.lending.config import ReserveFlag
-from sim.lending.reserve import is_open, supply_rate, total_supply
+from sim.lending.reserve import is_open, supply_index_at, supply_rate, total_supply
 from sim.lending.state import LendingState
 from sim.mempool import Outbox, post
 from sim.orders import ROUTINE, SUPPLY, WITHDRAW, cause
@@ -194,8 +194,9 @@ def columns(world: World, site: PopulationSite, state: RateSeekerState) -> dict[
     def claim() -> np.ndarray:
         lending = world.shared[LendingState]
         reserve = int(state.number[2])
-        found = [claim_of.py_func(lending, p, reserve, world.now) for p in state.position]
-        return np.array(found)
+        mine = lending.collateral_reserve[state.position] == reserve
+        scaled = np.where(mine, lending.collateral_scaled[state.position], 0.0).sum(axis=1)
+        return np.asarray(scaled * supply_index_at(lending.reserves[reserve], world.now))
 
     return {"claim": claim}
 

@@ -134,6 +134,15 @@ def note_isolated_debt(state, isolating, amount):  # type: ignore[no-untyped-def
         asset.isolated_debt = max(asset.isolated_debt + amount, 0.0)
 
 
+def threshold_in(state: LendingState, mode: int, reserve: int) -> float:
+    """Return the liquidation threshold of a reserve for accounts in an efficiency mode (-1: none)."""
+    if mode >= 0:
+        chosen = state.modes[mode]
+        if (int(chosen["collateral_bits"]) >> (reserve - int(chosen["first_reserve"]))) & 1:
+            return float(chosen["liquidation_threshold"])
+    return float(state.reserves[reserve]["liquidation_threshold"])
+
+
 def slot_weights(state: LendingState) -> tuple[np.ndarray, np.ndarray]:
     """Return for every collateral slot whether it secures debts, and its liquidation threshold.
 
