@@ -14,8 +14,8 @@ import numpy as np
 
 from sim.kernel import F8, I8, columnar, kernel, records
 from sim.lending.account import account_values, claim_of, debt_of
-from sim.lending.modes import secures
 from sim.lending.liquidation import max_liquidation
+from sim.lending.modes import secures
 from sim.orders import ACCRUAL, FILL, cause
 from sim.units import TICKS_PER_SECOND
 

@@ -143,7 +143,7 @@ class LiquidatorsConfig(Config):
         "short of cash.",
     )
     claim_discount: float = Field(
-        0.05, ge=0.0, lt=1.0, description="Fraction they take off prices of such a claim."
+        0.02, ge=0.0, lt=1.0, description="Fraction they take off prices of such a claim."
     )
     flash_share: Share = Field(0.0, description="Share of liquidators who pay with flash loans.")
     flash_market: str | None = Field(None, description="Lending market that lends to them.")

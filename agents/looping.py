@@ -6,8 +6,8 @@ With collateral C, debt D and equity E = C - D, the carry of a loop is
 
 where y is what the collateral itself earns. A looper begins to unwind, after a delay, when the
 carry is below a floor, or when the collateral trades below what the market's feeds say by more than
-a discount. It goes on in parts while the reason lasts: each part is taken out of the market, sold in
-the pool and repaid in one order, if the pool pays at least what the looper accepts.
+a discount. It goes on in parts while the reason lasts: each part is taken out of the market, sold
+in the pool and repaid in one order, if the pool pays at least what the looper accepts.
 """
 
 from __future__ import annotations

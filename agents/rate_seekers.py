@@ -5,7 +5,7 @@ constant tau. The target rises with the supply rate r above what the funds earn 
 
     target = clip(elasticity * ln(r / outside_rate), 0, 1),    d share / dt = (target - share) / tau
 
-Deposits and withdrawals below a thousandth of the funds wait. Nobody deposits while the reserve is
+Who is within a thousandth of the funds of the target waits. Nobody deposits while the reserve is
 frozen, paused or full; withdrawals wait for cash.
 
 References
@@ -57,7 +57,9 @@ class RateSeekerState(NamedTuple):
     due: I8  # int64, (n,), tick of the next look
     n_moves: I8  # int64, (n,), deposits and withdrawals sent
     number: I8  # int64, (3,): group, market venue, reserve
-    terms: F8  # float64, (4,): outside rate, elasticity, ticks of the time constant, ticks of a look
+    terms: (
+        F8  # float64, (4,): outside rate, elasticity, ticks of the time constant, ticks of a look
+    )
 
 
 class RateSeekersConfig(Config):
@@ -113,10 +115,10 @@ def adjust(people, lending, box, ledger, venues, row, clock):  # type: ignore[no
     asset = lending.reserves[reserve]
     target = target_share(supply_rate(asset), people.terms[0], people.terms[1])
     claim = claim_of(lending, position, reserve, clock.now)
-    part = 1.0 - math.exp(-people.terms[3] / people.terms[2])
-    step = part * (target * people.funds[row] - claim)
-    if abs(step) < _LEAST * people.funds[row] or not is_open(asset):
+    gap = target * people.funds[row] - claim
+    if abs(gap) < _LEAST * people.funds[row] or not is_open(asset):
         return
+    step = gap * (1.0 - math.exp(-people.terms[3] / people.terms[2]))
     verb = SUPPLY if step > 0.0 else WITHDRAW
     if step > 0.0:
         held = balance_of(ledger, people.number[0], row, asset.token)

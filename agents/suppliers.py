@@ -267,9 +267,13 @@ def leave(people, lending, box, ledger, venues, row, clock):  # type: ignore[no-
         if people.stuck_since[row] == NEVER:
             people.stuck_since[row] = clock.now
         is_patient = clock.now - people.stuck_since[row] < people.loan[1]
-        if people.can_borrow[row] != 0 and not is_patient:
-            if borrow_out(people, lending, box, venues, row, clock):
-                people.is_leaving[row], people.due[row] = BY_LOAN, NEVER
+        has_borrowed = (
+            people.can_borrow[row] != 0
+            and not is_patient
+            and borrow_out(people, lending, box, venues, row, clock)
+        )
+        if has_borrowed:
+            people.is_leaving[row], people.due[row] = BY_LOAN, NEVER
         return
     venue = people.number[1]
     order = draft(box, venues, venue, WITHDRAW, people.number[0], row, clock.now)

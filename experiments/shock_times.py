@@ -51,7 +51,9 @@ def _named_shock(names: list[str | None], after: str | int, k: int) -> int:
     if isinstance(after, int):
         if 0 <= after < len(names):
             return after
-        raise InputError(f"shocks[{k}].after: there is no shock {after}; they are 0 to {len(names) - 1}")
+        raise InputError(
+            f"shocks[{k}].after: there is no shock {after}; they are 0 to {len(names) - 1}"
+        )
     found = [place for place, name in enumerate(names) if name == after]
     if len(found) == 1:
         return found[0]

@@ -13,8 +13,8 @@ import numpy as np
 
 from sim.errors import InputError, RefusedError
 from sim.lending import account, liquidation, market, reserve
-from sim.lending.guardian import Guardian
 from sim.lending.config import MarketConfig, ReserveConfig
+from sim.lending.guardian import Guardian
 from sim.lending.state import add_positions, make_state
 from sim.status import Status
 from sim.units import ticks

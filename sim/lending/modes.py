@@ -135,7 +135,7 @@ def note_isolated_debt(state, isolating, amount):  # type: ignore[no-untyped-def
 
 
 def threshold_in(state: LendingState, mode: int, reserve: int) -> float:
-    """Return the liquidation threshold of a reserve for accounts in an efficiency mode (-1: none)."""
+    """Return the liquidation threshold of a reserve for accounts in a mode (-1: none)."""
     if mode >= 0:
         chosen = state.modes[mode]
         if (int(chosen["collateral_bits"]) >> (reserve - int(chosen["first_reserve"]))) & 1:

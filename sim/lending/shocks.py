@@ -17,7 +17,7 @@ from sim.status import Status
 if TYPE_CHECKING:
     from sim.world import World
 
-_YEARLY = {"unit": "1/year"}
+_YEARLY: Any = {"unit": "1/year"}
 
 
 class _OnReserve(Config):
@@ -212,7 +212,9 @@ SHOCKS = (
         lambda w, c: _guardian(w, c).set_borrowing(is_enabled=c.is_enabled),
     ),
     ShockKind("set_caps", SetCaps, lambda w, c: _guardian(w, c).set_caps(**_given(c))),
-    ShockKind("set_collateral", SetCollateral, lambda w, c: _guardian(w, c).set_limits(**_given(c))),
+    ShockKind(
+        "set_collateral", SetCollateral, lambda w, c: _guardian(w, c).set_limits(**_given(c))
+    ),
     ShockKind("set_rates", SetRates, lambda w, c: _guardian(w, c).set_rates(**_given(c))),
     ShockKind("set_efficiency_mode", SetEfficiencyMode, _set_mode),
     ShockKind("collect_treasury", CollectTreasury, _collect),

@@ -60,7 +60,7 @@ def on_quote_unwind(binding, message):  # type: ignore[no-untyped-def]
     status = check_order(state, venues, order)
     if status != OK:
         return status
-    order.token_out = state.reserves[order.b].token
+    order.token_in = order.token_out = state.reserves[order.b].token
     if slot(ledger, order.group, order.row, order.token_out) < 0:
         return NOT_ALLOWED
     refresh_prices(state, venues, feeds, prices, venues.row[order.venue], order.time)

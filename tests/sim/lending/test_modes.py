@@ -124,7 +124,7 @@ def test_a_reserve_with_loan_to_value_zero_lends_nothing_in_a_mode_either():
 
 
 def test_an_unknown_mode_is_refused_with_those_there_are():
-    with pytest.raises(InputError, match="'gold'.*must be one of ether"):
+    with pytest.raises(InputError, match=r"'gold'.*must be one of ether"):
         make_market().set_mode("ann", "gold")
 
 
