@@ -6,7 +6,9 @@ borrowers are awake: when their health factor falls below their own alarm they r
 delay, while they have means: they repay with the debt token they hold, or top up with collateral.
 The others sleep. An alarm lies at most half way from 1 to the health factor of the start: a book at
 rest stays at rest. With `positions` the debts and health factors are those of a file of real
-accounts, and `collateral` and `debt` are what people defend themselves with.
+accounts, and `collateral` and `debt` are what people defend themselves with. With an `unwind_pool`
+they are loopers, who also unwind when the loop costs more than it earns or its collateral trades at
+a discount (`agents.looping`).
 """
 
 from __future__ import annotations
@@ -19,14 +21,17 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from agents.debt_books import enter_debts
+from agents.looping import LOOK, loop_out
 from agents.population import ColumnarAgent
 from sim.chain import clock_at
 from sim.draws import normal, normal_column, uniform_column, uniforms
+from sim.errors import InputError
 from sim.feeds import Feeds
 from sim.kernel import F8, I8, columnar, handler, kernel, view_of
 from sim.ledger import Ledger, balance_of
 from sim.lending.account import account_values, debt_of
-from sim.lending.building import reserve_of
+from sim.lending.building import mode_of, reserve_of
+from sim.lending.modes import terms_of
 from sim.lending.position_file import PositionSource
 from sim.lending.reading import value_book
 from sim.lending.state import LendingState
@@ -34,7 +39,7 @@ from sim.mempool import Outbox, post
 from sim.orders import FILL, REPAY, ROUTINE, SUPPLY, cause
 from sim.registry import Config, PopulationKind, PopulationSite
 from sim.status import Status
-from sim.units import GWEI, MINUTE, TICKS_PER_SECOND
+from sim.units import GWEI, HOUR, MINUTE, TICKS_PER_SECOND, ticks
 from sim.venues import Venues, draft
 
 if TYPE_CHECKING:
@@ -62,6 +67,12 @@ class BorrowerState(NamedTuple):
     # tick of the last scan, collateral token, debt token, debt reserve
     seen: F8  # float64, (2,): prices of collateral and debt at the last scan
     tip: F8  # float64, (1,), native token per gas
+    unwind_due: I8  # int64, (n,), tick of the next part to unwind, NEVER: no reason
+    n_unwinds: I8  # int64, (n,), parts sent
+    pool: I8  # int64, (1,), pool in which loopers sell collateral, -1: they do not unwind
+    looked: I8  # int64, (1,), tick of their last look
+    loop: F8  # float64, (8,), what `agents.looping` names: yield of the collateral and least carry
+    # per year, discount, median delay in ticks, its log spread, part, slippage, ticks between parts
 
 
 Quantile = Annotated[tuple[float, float], Field(strict=False)]
@@ -135,6 +146,48 @@ class BorrowersConfig(Config):
     )
     tip_gwei: float = Field(
         2.0, ge=0.0, description="Priority fee they bid.", json_schema_extra={"unit": "gwei"}
+    )
+
+    efficiency_mode: str | None = Field(
+        None, description="Label of the efficiency mode of the market in which they are."
+    )
+    unwind_pool: str | None = Field(
+        None,
+        description="Pool of collateral and debt in which loopers sell collateral to repay; they "
+        "do not unwind when left out.",
+    )
+    collateral_yield: float = Field(
+        0.0,
+        ge=0.0,
+        description="What the collateral earns by itself.",
+        json_schema_extra={"unit": "1/year"},
+    )
+    unwind_carry: float = Field(
+        0.0,
+        description="Carry on equity below which they unwind.",
+        json_schema_extra={"unit": "1/year"},
+    )
+    unwind_discount: float = Field(
+        0.02,
+        gt=0.0,
+        lt=1.0,
+        description="Discount of the collateral in the pool, against the feeds of the market, "
+        "beyond which they unwind.",
+    )
+    unwind_hours: float = Field(
+        12.0,
+        gt=0.0,
+        description="Median time from the reason to the first part.",
+        json_schema_extra={"unit": "h"},
+    )
+    unwind_part: float = Field(
+        0.25, gt=0.0, le=1.0, description="Share of the collateral sold in one order at most."
+    )
+    unwind_slippage: float = Field(
+        0.01, gt=0.0, lt=1.0, description="Loss against the feeds that they accept in a sale."
+    )
+    unwind_pause_minutes: float = Field(
+        60.0, gt=0.0, description="Time between parts.", json_schema_extra={"unit": "min"}
     )
 
     @model_validator(mode="after")
@@ -224,7 +277,7 @@ def defend(people, lending, box, ledger, venues, feeds, row, clock):  # type: ig
         post(box, order)
         posted = True
     left = missing - repay * price
-    weight = lending.reserves[reserve].liquidation_threshold
+    weight = terms_of(lending, position, reserve)[1]
     worth = lending.reserves[reserve].price * weight
     held = means_of(box, ledger, clock.chain, group, row, people.number[7])
     amount = min(left * people.target[row] / worth, held)
@@ -264,6 +317,7 @@ def react(binding, message):  # type: ignore[no-untyped-def]
         else:
             people.alarm[row] = 0.0  # nothing left to defend it with
     people.number[3] = kept
+    loop_out(people, lending, box, venues, clock)
     return OK
 
 
@@ -273,8 +327,13 @@ def make(world: World, site: PopulationSite) -> BorrowerState:
     venue = world.venue(config.market)
     pledged = reserve_of(world, venue, config.collateral)
     owed = reserve_of(world, venue, config.debt)
-    positions, _, health = enter_debts(world, site)
+    mode = -1
+    if config.efficiency_mode is not None:
+        mode = mode_of(world, venue, config.efficiency_mode)
+    positions, _, health = enter_debts(world, site, mode)
     lending = world.shared[LendingState]
+    if mode >= 0:
+        lending.positions["mode"][positions] = mode
     asset, loan = lending.reserves[pledged], lending.reserves[owed]
     awake = uniform_column(seed, f"{site.name}:awake", n) < config.awake_share
     drawn = uniform_column(seed, f"{site.name}:alarm", n)
@@ -306,7 +365,39 @@ def make(world: World, site: PopulationSite) -> BorrowerState:
         ),
         seen=np.zeros(2),
         tip=np.array([config.tip_gwei * GWEI]),
+        unwind_due=np.full(n, NEVER, np.int64),
+        n_unwinds=np.zeros(n, np.int64),
+        pool=np.array([_pool_of(world, site)], np.int64),
+        looked=np.array([-LOOK], np.int64),
+        loop=np.array(
+            [
+                config.collateral_yield,
+                config.unwind_carry,
+                config.unwind_discount,
+                ticks(config.unwind_hours * HOUR),
+                config.reaction_log_sd,
+                config.unwind_part,
+                config.unwind_slippage,
+                ticks(config.unwind_pause_minutes * MINUTE),
+            ],
+            float,
+        ),
     )
+
+
+def _pool_of(world: World, site: PopulationSite) -> int:
+    """Return the pool in which loopers sell, -1: none; it is of their collateral and debt."""
+    config = site.config
+    if config.unwind_pool is None:
+        return -1
+    pool = world.venue(config.unwind_pool)
+    pair = {world.token(config.chain, symbol) for symbol in (config.collateral, config.debt)}
+    if pair != {int(world.venues.token0[pool]), int(world.venues.token1[pool])}:
+        raise InputError(
+            f"populations.{site.name}.unwind_pool: '{config.unwind_pool}' is no pool of "
+            f"{config.collateral} and {config.debt}; name one, or leave it out"
+        )
+    return pool
 
 
 def fund(world: World, site: PopulationSite, state: Any) -> None:

@@ -13,6 +13,7 @@ from sim.draws import normal_column, uniform_column
 from sim.errors import InputError
 from sim.lending.building import enter, open_positions, reserve_of
 from sim.lending.file_book import FileBook, enter_file
+from sim.lending.modes import threshold_in
 from sim.lending.state import LendingState
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def health_of(
     return np.asarray(np.exp(np.where(share < x[0], low, np.where(share > x[-1], high, inside))))
 
 
-def _enter_drawn(world: World, site: PopulationSite) -> FileBook:
+def _enter_drawn(world: World, site: PopulationSite, mode: int) -> FileBook:
     """Draw debts and health factors, and enter them."""
     config, n, seed = site.config, site.rows, world.seed
     venue = world.venue(config.market)
@@ -67,7 +68,7 @@ def _enter_drawn(world: World, site: PopulationSite) -> FileBook:
     health = health_of(
         debts, uniform_column(seed, f"{site.name}:health", n), config.health_quantiles
     )
-    claim_usd = health * debts / float(asset["liquidation_threshold"])
+    claim_usd = health * debts / threshold_in(lending, mode, pledged)
     enter(world, positions, pledged, claim_usd / float(asset["price"]), are_debts=False)
     enter(world, positions, owed, debts / float(loan["price"]), are_debts=True)
     return FileBook(positions, debts, health)
@@ -83,8 +84,12 @@ def _enter_file(world: World, site: PopulationSite) -> FileBook:
     return book
 
 
-def enter_debts(world: World, site: PopulationSite) -> FileBook:
+def enter_debts(world: World, site: PopulationSite, mode: int = -1) -> FileBook:
     """Give every borrower its position: from the file it names, or drawn.
+
+    Parameters
+    ----------
+    mode : efficiency mode in which they are, -1: none; decides what a drawn health factor means
 
     Raises
     ------
@@ -93,7 +98,7 @@ def enter_debts(world: World, site: PopulationSite) -> FileBook:
     """
     is_drawn = site.config.positions is None
     try:
-        return (_enter_drawn if is_drawn else _enter_file)(world, site)
+        return _enter_drawn(world, site, mode) if is_drawn else _enter_file(world, site)
     except InputError as error:
         place = site.name if is_drawn else f"{site.name}.positions.file"
         raise InputError(f"populations.{place}: {error}") from None

@@ -2,29 +2,45 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 
 from agents.liquidation_funds import free_entry, has_asked, scaled_debt
 from agents.liquidation_search import N_FOUND, weigh
-from agents.liquidation_size import EXITS, POOL, best_in_pools, seized_per_debt
+from agents.liquidation_size import EXITS, HOLD, POOL, best_in_pools, seized_per_debt
 from sim.draws import uniforms
 from sim.kernel import F8, I8, F8x2, I8x2, columnar, kernel
+from sim.lending.account import claim_of
 from sim.lending.liquidation import UNDERLYING, quote_liquidate
 from sim.lending.verbs import pair_of
 from sim.mempool import join, post
-from sim.orders import CHAINED, FLASH, FLASH_LOAN, FLASH_REPAY, LIQUIDATE, SWAP
+from sim.orders import (
+    CHAINED,
+    FLASH,
+    FLASH_LOAN,
+    FLASH_REPAY,
+    LIQUIDATE,
+    LIQUIDATE_FOR_CLAIM,
+    ROUTINE,
+    SWAP,
+    WITHDRAW,
+    cause,
+)
 from sim.status import Status
 from sim.venues import draft
 
 OK = int(Status.OK)
 GROUP, MARKET, LENDER, PER_BLOCK, SEED, STREAM, EXPIRES = range(7)  # LiquidatorState.number
-LEAST, DISCOUNT, TASTE, FLASH_FEE = range(4)  # LiquidatorState.terms
+LEAST, DISCOUNT, TASTE, FLASH_FEE, ON_CLAIMS = range(5)  # LiquidatorState.terms
+AS_CLAIM = -2  # in place of a pool: the seized claim itself is taken
 _PATIENCE = 4  # blocks after which a bid that follows the market is given up
 _ACCEPTED = 0.99  # share of the expected collateral with which an order is content
 _WHOLE = 1.0 - 1e-9  # of the cash, so that rounding does not ask for more
 _N_LEGS = 4
+_LEAST_REDEEMED = 100.0  # USD
+_ROUTINE = cause(ROUTINE)
 
 
 @columnar
@@ -40,9 +56,11 @@ class LiquidatorState(NamedTuple):
     n_orders: I8  # int64, (n,), liquidations sent
     pools: I8x2  # int64, (1, n_pools), where collateral can be sold
     terms: (
-        F8x2  # float64, (1, 4): least profit USD, discount on later sales, spread of preferences,
+        F8x2  # float64, (1, 5): least profit USD, discount on later sales, spread of preferences,
     )
-    # fee of a flash loan
+    # fee of a flash loan, discount on claims
+    claim_position: I8  # int64, (n,), position that takes seized claims, -1: takes none
+    redeem_due: I8  # int64, (n,), tick of the next withdrawal of such claims
     number: I8x2  # int64, (1, 7): group, market venue, flash lender or -1, most a block, seed,
     # stream, ticks after which a fixed bid expires
 
@@ -84,7 +102,7 @@ def gain_per_debt(board, lending, candidate, first, way):  # type: ignore[no-unt
     No repayment gains more per token: times the most that may be repaid it is an upper bound.
     """
     j, k = candidate.collateral - first, candidate.debt - first
-    seized = seized_per_debt(lending, candidate.debt, candidate.collateral)
+    seized = seized_per_debt(lending, candidate.position, candidate.debt, candidate.collateral)
     return seized * board.price[way, j * board.usd.shape[0] + k] - board.cost[k]
 
 
@@ -143,7 +161,8 @@ def compose(hunters, box, venues, row, candidate, source, plan, now):  # type: i
     Parameters
     ----------
     source : reserve of the flash lender
-    plan : (repayment, collateral seized, pool, side, what to pay back, least profit), tokens
+    plan : (repayment, collateral seized, pool or `AS_CLAIM`, side, what to pay back, least
+        profit), tokens
     """
     repaid, seized, pool, side, owed, least = plan
     is_flash = hunters.is_flash[row]
@@ -163,6 +182,9 @@ def compose(hunters, box, venues, row, candidate, source, plan, now):  # type: i
         if leg == 0 or leg == 3:
             order.b = source
         if leg == 1:
+            if pool == AS_CLAIM:
+                order.verb += LIQUIDATE_FOR_CLAIM - LIQUIDATE
+                order.amount1 = float(hunters.claim_position[row])
             order.a, order.b = candidate.position, pair_of(candidate.debt, candidate.collateral)
             order.limit = _ACCEPTED * seized
         elif leg == 2:
@@ -180,11 +202,18 @@ def compose(hunters, box, venues, row, candidate, source, plan, now):  # type: i
 
 @kernel(inline=False)
 def size_up(hunters, board, lending, venues, row, candidate, first):  # type: ignore[no-untyped-def]
-    """Return (repayment, gain, pool, side) that is best for a candidate; gain 0: none."""
+    """Return (repayment, gain, pool, side) that is best for a candidate; gain 0: none.
+
+    Pool `AS_CLAIM`: the market is short of cash, and the liquidator takes a claim.
+    """
     j, k = candidate.collateral - first, candidate.debt - first
-    seized = seized_per_debt(lending, candidate.debt, candidate.collateral)
+    seized = seized_per_debt(lending, candidate.position, candidate.debt, candidate.collateral)
     cash = lending.reserves[candidate.collateral].cash
-    most = min(candidate.most, board.purse[k], _WHOLE * cash / seized)
+    most = min(candidate.most, board.purse[k])
+    if hunters.claim_position[row] >= 0 and most * seized > cash:
+        price = board.price[HOLD, j * board.usd.shape[0] + k] * (1.0 - hunters.terms[0, ON_CLAIMS])
+        return most, most * (seized * price - board.cost[k]), AS_CLAIM, 0
+    most = min(most, _WHOLE * cash / seized)
     if most <= 0.0:
         return 0.0, 0.0, -1, 0
     if hunters.exit[row] == POOL:
@@ -195,6 +224,27 @@ def size_up(hunters, board, lending, venues, row, candidate, first):  # type: ig
         )
     price = board.price[hunters.exit[row], j * board.usd.shape[0] + k]
     return most, most * (seized * price - board.cost[k]), -1, 0
+
+
+@kernel(inline=False)
+def redeem(hunters, lending, box, venues, row, now):  # type: ignore[no-untyped-def]
+    """Withdraw seized claims as far as there is cash."""
+    position = hunters.claim_position[row]
+    for slot in range(lending.collateral_reserve.shape[1]):
+        reserve = lending.collateral_reserve[position, slot]
+        if reserve < 0:
+            continue
+        asset = lending.reserves[reserve]
+        claim = claim_of(lending, position, reserve, now)
+        amount = min(claim, asset.cash)
+        if amount * asset.price < _LEAST_REDEEMED:
+            continue
+        market, group = hunters.number[0, MARKET], hunters.number[0, GROUP]
+        order = draft(box, venues, market, WITHDRAW, group, row, now)
+        order.a, order.b = position, reserve
+        order.amount = math.inf if amount == claim else amount
+        order.parent = _ROUTINE
+        post(box, order)
 
 
 @kernel(inline=False)
@@ -215,8 +265,9 @@ def pursue(hunters, board, asked, lending, box, venues, row, candidate, first, m
     if gain <= 0.0 or profit <= hunters.terms[0, LEAST]:
         return False
     position, debt = candidate.position, candidate.debt
+    receiver = hunters.claim_position[row] if pool == AS_CLAIM else UNDERLYING
     status, repaid, seized, _, _ = quote_liquidate(
-        lending, position, debt, candidate.collateral, repaid, repaid, UNDERLYING, now
+        lending, position, debt, candidate.collateral, repaid, repaid, receiver, now
     )
     if status != OK:
         return False

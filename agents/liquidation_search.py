@@ -15,7 +15,7 @@ import numpy as np
 from sim.kernel import F8, I8, columnar, kernel, records
 from sim.lending.account import account_values, claim_of, debt_of
 from sim.lending.liquidation import max_liquidation
-from sim.lending.reserve import counts_as_collateral
+from sim.lending.modes import secures
 from sim.orders import ACCRUAL, FILL, cause
 from sim.units import TICKS_PER_SECOND
 
@@ -90,7 +90,7 @@ def largest_collateral(lending, position, now):  # type: ignore[no-untyped-def]
     best, most = -1, 0.0
     for slot in range(lending.collateral_reserve.shape[1]):
         reserve = lending.collateral_reserve[position, slot]
-        if reserve >= 0 and counts_as_collateral(lending.reserves[reserve]):
+        if secures(lending, position, slot):
             value = claim_of(lending, position, reserve, now) * lending.reserves[reserve].price
             if value > most:
                 best, most = reserve, value

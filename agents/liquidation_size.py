@@ -16,6 +16,7 @@ import math
 
 from agents.routing import amount_out_of, side_of
 from sim.kernel import kernel
+from sim.lending.modes import terms_of
 
 POOL, REFERENCE, HOLD = range(3)  # what a liquidator does with collateral
 EXITS = ("pool", "reference", "hold")
@@ -25,10 +26,10 @@ _NEAR = 1.0 - 1e-3  # where the gain still rises from here to the most, the most
 
 
 @kernel
-def seized_per_debt(lending, debt, collateral):  # type: ignore[no-untyped-def]
+def seized_per_debt(lending, position, debt, collateral):  # type: ignore[no-untyped-def]
     """Return the collateral tokens that a liquidator receives for each token of debt."""
     pledged = lending.reserves[collateral]
-    bonus = pledged.liquidation_bonus
+    bonus = terms_of(lending, position, collateral)[2]
     ratio = lending.reserves[debt].price / pledged.price
     return ratio * (1.0 + bonus - bonus * pledged.liquidation_protocol_fee)
 

@@ -7,6 +7,10 @@ second fails and pays gas. They pay with inventory, or with a flash loan where a
 Collateral is sold in a pool in the same order, on the reference market after a deposit delay, or
 kept.
 
+Where the market is short of the collateral's cash, those who accept claims take over the claim
+itself, at a discount to what holding the collateral would be worth, and withdraw when there is cash
+again; the others leave the account alone, or repay only as much as the cash covers.
+
 Liquidators do not foresee the impact of their own sale on the reference market, nor each other.
 """
 
@@ -37,6 +41,7 @@ from agents.liquidation_orders import (
     choose,
     make_board,
     pursue,
+    redeem,
 )
 from agents.liquidation_search import MARKET as WATCHED
 from agents.liquidation_search import N_FOUND, CandidateList, look, make_candidates
@@ -62,6 +67,7 @@ from sim.exchange import ExchangeState, exchange_of
 from sim.feeds import Feeds
 from sim.kernel import handler, view_of
 from sim.ledger import Ledger, balance_of
+from sim.lending.building import open_positions
 from sim.lending.state import LendingState
 from sim.lending.verbs import LendingDesk
 from sim.mempool import Outbox
@@ -69,7 +75,7 @@ from sim.orders import FILL, cause
 from sim.prices import Prices
 from sim.registry import Config, PopulationKind, PopulationSite
 from sim.status import Status
-from sim.units import GWEI, ticks
+from sim.units import GWEI, TICKS_PER_SECOND, ticks
 from sim.venues import Venues
 
 if TYPE_CHECKING:
@@ -77,6 +83,7 @@ if TYPE_CHECKING:
 
 OK = int(Status.OK)
 _FILL = cause(FILL)
+_REDEEM = 600 * TICKS_PER_SECOND  # claims are redeemed every ten minutes, as far as there is cash
 _TRIES = 32  # candidates that one liquidator sizes before a block, at most
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -141,6 +148,14 @@ class LiquidatorsConfig(Config):
         ge=0.0,
         lt=1.0,
         description="Fraction they take off prices of collateral not sold at once.",
+    )
+    claim_share: Share = Field(
+        0.0,
+        description="Share of those with inventory who take over the claim where the market is "
+        "short of cash.",
+    )
+    claim_discount: float = Field(
+        0.02, ge=0.0, lt=1.0, description="Fraction they take off prices of such a claim."
     )
     flash_share: Share = Field(0.0, description="Share of liquidators who pay with flash loans.")
     flash_market: str | None = Field(None, description="Lending market that lends to them.")
@@ -244,6 +259,9 @@ def react(binding, message):  # type: ignore[no-untyped-def]
                 tank, funds, hunters.pools[0], box, ledger, prices.reference, venues, desk, row,
                 clock,
             )  # fmt: skip
+        if hunters.claim_position[row] >= 0 and now >= hunters.redeem_due[row]:
+            hunters.redeem_due[row] = now + _REDEEM
+            redeem(hunters, lending, box, venues, row, now)
         if not is_open:
             continue
         if hunters.is_flash[row] == 0:
@@ -304,8 +322,18 @@ def make(
         n_orders=np.zeros(n, np.int64),
         pools=pools.reshape(1, -1),
         terms=np.array(
-            [[config.min_profit_usd, config.risk_discount, config.preference_spread, fee]]
+            [
+                [
+                    config.min_profit_usd,
+                    config.risk_discount,
+                    config.preference_spread,
+                    fee,
+                    config.claim_discount,
+                ]
+            ]
         ),
+        claim_position=_claim_positions(world, site, is_flash),
+        redeem_due=np.zeros(n, np.int64),
         number=np.array(
             [
                 [
@@ -330,6 +358,16 @@ def make(
     native = int(world.box.chains[site.chain]["native"])
     gas = np.full(n, config.gas_usd / world.prices.fundamental[native])
     return state, watch, funds, board, make_tank(gas, config.refuel_below)
+
+
+def _claim_positions(world: World, site: PopulationSite, is_flash: np.ndarray) -> np.ndarray:
+    """Open a position for each liquidator that accepts claims: int64, (n,), -1: none."""
+    config, made = site.config, np.full(site.rows, -1, np.int64)
+    parts = split_rows(site, world.seed, "claims", [config.claim_share, 1.0 - config.claim_share])
+    rows = np.flatnonzero((parts == 0) & (is_flash == 0))
+    if len(rows):
+        made[rows] = open_positions(world, world.venue(config.market), site.group, rows)
+    return made
 
 
 def fund(world: World, site: PopulationSite, state: Any) -> None:

@@ -2,8 +2,9 @@
 
 A supplier is alarmed when utilization is high, when the market has recognized or carries bad debt,
 or when a token it fears trades below par. It then leaves after a delay of its speed, as far as
-there is cash, and comes back for the rest every few minutes. When the market has been calm for long
-enough it returns with what it took out.
+there is cash, and comes back for the rest every few minutes. Some of those who find no cash borrow
+something else against their claim and leave with it (`agents.supplier_loans`). When the market has
+been calm for long enough they return with what they took out.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from agents.population import ColumnarAgent
+from agents.supplier_loans import BY_LOAN, borrow_out, pay_back
 from sim.chain import clock_at
 from sim.draws import uniform_column, uniforms
 from sim.kernel import F8, I8, columnar, handler, kernel, view_of
@@ -50,7 +52,10 @@ class SupplierState(NamedTuple):
     position: I8  # int64, (n,), position in the market
     speed: I8  # int64, (n,), ASLEEP, FAST, MEDIUM or SLOW
     due: I8  # int64, (n,), tick of the next try to leave or return, NEVER: at ease
-    is_leaving: I8  # int64, (n,), 1: on the way out, 0: in, -1: out, waiting to return
+    is_leaving: I8  # int64, (n,), 1: on the way out, 0: in, -1: out, waiting to return, 2: gone by
+    # a loan
+    can_borrow: I8  # int64, (n,), 1: borrows against the claim when stuck
+    stuck_since: I8  # int64, (n,), tick since which it finds no cash, NEVER: not stuck
     since: I8  # int64, (n,), tick since which it wants out
     n_retries: I8  # int64, (n,), tries to leave since its last alarm
     stuck_usd_hours: F8  # float64, (n,), USD-hours of withdrawals that found no cash
@@ -61,6 +66,8 @@ class SupplierState(NamedTuple):
     )
     # fear discount, par of the feared token, bad debt seen in USD, bad debt that alarms in USD,
     # prices and shortfalls in USD as of the last scan
+    exits: I8  # int64, (n_exits,), reserves that the stuck borrow, at least one; -1: none
+    loan: F8  # float64, (2,): share of the most they may borrow, ticks that they wait before
 
 
 class SuppliersConfig(Config):
@@ -106,6 +113,25 @@ class SuppliersConfig(Config):
     retry_minutes: float = Field(
         10.0, gt=0.0, description="Time between tries.", json_schema_extra={"unit": "min"}
     )
+    stuck_borrow_share: float = Field(
+        0.0,
+        ge=0.0,
+        le=1.0,
+        description="Share by value of those who borrow against their claim when they find no cash "
+        "to withdraw, and leave.",
+    )
+    stuck_assets: list[str] = Field(
+        [], description="Symbols that they borrow: the one with most cash."
+    )
+    stuck_minutes: float = Field(
+        30.0,
+        ge=0.0,
+        description="How long they try to withdraw first.",
+        json_schema_extra={"unit": "min"},
+    )
+    stuck_loan_share: float = Field(
+        0.9, gt=0.0, le=1.0, description="Share of the most they could borrow that they borrow."
+    )
     tip_gwei: float = Field(
         1.0,
         ge=0.0,
@@ -119,6 +145,12 @@ class SuppliersConfig(Config):
         if total > 1.0 + 1e-12:
             raise ValueError(
                 f"fast_share + medium_share + slow_share is {total:g}; it must not exceed 1"
+            )
+        if self.stuck_borrow_share > 0.0 and not self.stuck_assets:
+            raise ValueError("stuck_borrow_share is above 0: name the stuck_assets they borrow")
+        if self.asset in self.stuck_assets:
+            raise ValueError(
+                f"stuck_assets name '{self.asset}', which they find no cash of; name other assets"
             )
         if self.calm_utilization > self.utilization_trigger:
             raise ValueError(
@@ -204,10 +236,12 @@ def look(people, lending, venues, market, now):  # type: ignore[no-untyped-def]
         for row in range(people.position.shape[0]):
             if people.speed[row] != ASLEEP and people.is_leaving[row] == 0:
                 people.is_leaving[row], people.n_retries[row] = 1, 0
+                people.stuck_since[row] = NEVER
                 people.since[row] = people.due[row] = now + reaction(people, row, now)
     elif now - people.number[6] >= people.terms[2]:
         for row in range(people.position.shape[0]):
-            if people.is_leaving[row] == -1 and people.due[row] == NEVER:
+            is_out = people.is_leaving[row] == -1 or people.is_leaving[row] == BY_LOAN
+            if is_out and people.due[row] == NEVER:
                 people.due[row] = now + reaction(people, row, now)
             elif people.is_leaving[row] == 1:
                 people.is_leaving[row], people.due[row] = 0, NEVER  # the reason is gone
@@ -230,6 +264,16 @@ def leave(people, lending, box, ledger, venues, row, clock):  # type: ignore[no-
     people.n_retries[row] += 1
     amount = min(claim, asset.cash)
     if amount * asset.price < 1.0:
+        if people.stuck_since[row] == NEVER:
+            people.stuck_since[row] = clock.now
+        is_patient = clock.now - people.stuck_since[row] < people.loan[1]
+        has_borrowed = (
+            people.can_borrow[row] != 0
+            and not is_patient
+            and borrow_out(people, lending, box, venues, row, clock)
+        )
+        if has_borrowed:
+            people.is_leaving[row], people.due[row] = BY_LOAN, NEVER
         return
     venue = people.number[1]
     order = draft(box, venues, venue, WITHDRAW, people.number[0], row, clock.now)
@@ -276,6 +320,9 @@ def react(binding, message):  # type: ignore[no-untyped-def]
             leave(people, lending, box, ledger, venues, row, clock)
         elif people.is_leaving[row] == -1:
             come_back(people, box, ledger, venues, lending, row, clock)
+        elif people.is_leaving[row] == BY_LOAN:
+            people.is_leaving[row], people.due[row] = 0, NEVER
+            pay_back(people, lending, box, ledger, venues, row, clock)
         else:
             people.due[row] = NEVER
     return OK
@@ -297,6 +344,14 @@ def speeds_of(config: Any, deposits: np.ndarray, order: np.ndarray) -> np.ndarra
     return np.asarray(classes[np.searchsorted(edges, share - 1e-12)], np.int64)
 
 
+def is_in_share(deposits: np.ndarray, order: np.ndarray, share: float) -> np.ndarray:
+    """Return whether each supplier belongs to a share by value, drawn by lot: int64, (n,)."""
+    ranked = np.argsort(order)
+    reached = np.empty(len(deposits))
+    reached[ranked] = np.cumsum(deposits[ranked]) - 0.5 * deposits[ranked]
+    return np.asarray(reached < share * deposits.sum(), np.int64)
+
+
 def make(world: World, site: PopulationSite) -> SupplierState:
     """Return the columns of a population of suppliers, and enter its deposits."""
     config, n, seed = site.config, site.rows, world.seed
@@ -309,12 +364,16 @@ def make(world: World, site: PopulationSite) -> SupplierState:
     deposits = raw * (config.supplied_usd / raw.sum())
     enter(world, positions, reserve, deposits / price, are_debts=False)
     pool = world.venue(config.fear_pool) if config.fear_pool else -1
+    drawn = uniform_column(seed, f"{site.name}:loan", n)
+    exits = [reserve_of(world, venue, symbol) for symbol in config.stuck_assets]
     news = NEVER if config.news_at_seconds is None else ticks(config.news_at_seconds)
     return SupplierState(
         position=positions,
         speed=speeds_of(config, deposits, uniform_column(seed, f"{site.name}:speed", n)),
         due=np.full(n, NEVER, np.int64),
         is_leaving=np.zeros(n, np.int64),
+        can_borrow=is_in_share(deposits, drawn, config.stuck_borrow_share),
+        stuck_since=np.full(n, NEVER, np.int64),
         since=np.zeros(n, np.int64),
         n_retries=np.zeros(n, np.int64),
         stuck_usd_hours=np.zeros(n),
@@ -338,6 +397,8 @@ def make(world: World, site: PopulationSite) -> SupplierState:
             ],
             float,
         ),
+        exits=np.array(exits or [-1], np.int64),
+        loan=np.array([config.stuck_loan_share, ticks(config.stuck_minutes * MINUTE)], float),
     )
 
 
@@ -348,10 +409,10 @@ def fund(world: World, site: PopulationSite, state: Any) -> None:
 
 
 def tokens(world: World, site: PopulationSite) -> list[int]:
-    """Return what suppliers can hold: their asset and gas."""
+    """Return what suppliers can hold: their asset, gas, and what the stuck borrow."""
     config = site.config
-    symbols = (config.asset, world.plan.chains[site.chain].native)
-    return [world.token(config.chain, symbol) for symbol in symbols]
+    symbols = (config.asset, world.plan.chains[site.chain].native, *config.stuck_assets)
+    return list(dict.fromkeys(world.token(config.chain, symbol) for symbol in symbols))
 
 
 def columns(world: World, site: PopulationSite, state: SupplierState) -> dict[str, Any]:

@@ -71,4 +71,4 @@ def _tokens(venue: Mapping[str, Any]) -> tuple[str, ...]:
 def _shock(shock: Mapping[str, Any]) -> tuple[float, str]:
     deed = shock.get("do", {})
     words = str(deed.get("kind", "shock")).replace("_", " ")
-    return float(shock.get("at", 0.0)), words
+    return float(shock.get("at") or 0.0), words

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from agents.population import Population
 from experiments.kinds import mechanisms, populations, shock_kinds
 from experiments.references import EXCHANGE, placed
+from experiments.shock_times import shock_times
 from sim.agenda import SHOCK_RANK
 from sim.errors import InputError
 from sim.exchange import ExchangeConfig
@@ -150,7 +151,7 @@ def _add_populations(model: Model, world: World) -> None:
 
 def _schedule_shocks(world: World, scenario: Scenario) -> None:
     kinds = shock_kinds()
-    for shock in scenario.shocks:
+    for shock, time in zip(scenario.shocks, shock_times(scenario), strict=True):
         kind = kinds[shock.do.kind]
         body = functools.partial(kind.apply, world, shock.do)
-        world.call_at(ticks(shock.at), SHOCK_RANK, body)
+        world.call_at(ticks(time), SHOCK_RANK, body)

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from experiments.faults import entry_at, fault, nearest
 from experiments.kinds import mechanisms
+from experiments.shock_times import shock_times
 from experiments.yaml_source import Place, Source, show_value
 from sim.errors import InputError, ScenarioError
 
@@ -46,6 +47,7 @@ _VENUES = {
     "venues": _POOL,
     "pool": _POOL,
     "pools": _POOL,
+    "unwind_pool": _POOL,
     "fear_pool": _POOL._replace(is_local=False),
     "market": _MARKET,
     "flash_market": _MARKET,
@@ -62,6 +64,7 @@ _TOKENS = {  # field: field that names the token's chain
     "quote_token": "chain",
     "start_tokens": "chain",
     "inventory_tokens": "chain",
+    "stuck_assets": "chain",
     "asset": "chain",
     "collateral": "chain",
     "debt": "chain",
@@ -86,8 +89,8 @@ def check_references(source: Source, scenario: Scenario) -> None:
         place = ("populations", name)
         _check_fields(source, scenario, place, people)
         _check_tokens(source, scenario, place, people, known)
-    for k in range(len(scenario.shocks)):
-        _check_shock(source, scenario, k)
+    for k, time in enumerate(_shock_times(source, scenario)):
+        _check_shock(source, scenario, k, time)
     for k, pair in enumerate(scenario.correlations):
         for j, asset in enumerate(pair.assets):
             where = ("correlations", k, "assets", j)
@@ -181,14 +184,22 @@ def _check_same_asset(source: Source, scenario: Scenario, place: Place, venue: A
         raise fault(source, (*place, "other_token"), f"{why}; give a token of the same asset")
 
 
-def _check_shock(source: Source, scenario: Scenario, k: int) -> None:
+def _shock_times(source: Source, scenario: Scenario) -> list[float]:
+    try:
+        return shock_times(scenario)
+    except InputError as error:
+        where, _, why = str(error).partition(": ")
+        k = int(where.removeprefix("shocks[").partition("]")[0])
+        raise fault(source, ("shocks", k, "after"), why) from None
+
+
+def _check_shock(source: Source, scenario: Scenario, k: int, time: float) -> None:
     shock, place = scenario.shocks[k], ("shocks", k, "do")
     _check_fields(source, scenario, place, shock.do)
-    if shock.at > scenario.horizon:
-        why = f"{shock.at:g} s lies beyond the horizon of {scenario.horizon:g} s"
-        raise fault(
-            source, ("shocks", k, "at"), f"{why}; bring it forward, or lengthen the horizon"
-        )
+    if time > scenario.horizon:
+        why = f"{time:g} s lies beyond the horizon of {scenario.horizon:g} s"
+        where = ("shocks", k, "at" if shock.after is None else "delay")
+        raise fault(source, where, f"{why}; bring it forward, or lengthen the horizon")
     makers = [
         mechanism.kind
         for mechanism in mechanisms().values()

@@ -32,6 +32,7 @@ from experiments.kinds import mechanisms, populations, shock_kinds
 from experiments.overrides import apply_overrides
 from experiments.price_files import with_known_candles
 from experiments.references import check_references
+from experiments.shock_times import with_times
 from experiments.yaml_source import MAX_BYTES, Place, Source, read_yaml
 from sim.background import BackgroundConfig
 from sim.bids import with_bid
@@ -318,10 +319,23 @@ def _model_of(venues: tuple[Any, ...], people: tuple[Any, ...], shocks: tuple[An
         return dict[Name, one_of(kinds)]  # type: ignore[misc]
 
     class TimedShock(Config):
-        """A shock and its time."""
+        """A shock and its time: `at` a time, or `after` another shock and a `delay`."""
 
-        at: Duration = Field(description="When, since the start of the run.")
+        name: Name | None = Field(None, description="Name by which others refer to it.")
+        at: Duration | None = Field(None, description="When, since the start of the run.")
+        after: Name | int | None = Field(
+            None, description="Name, or place counted from 0, of the shock to which it reacts."
+        )
+        delay: Duration = Field(0.0, description="Time from that shock to this one.")
         do: one_of(shocks)  # type: ignore[valid-type]
+
+        @model_validator(mode="after")
+        def _check(self) -> TimedShock:
+            if (self.at is None) == (self.after is None):
+                raise ValueError("give either at or after")
+            if self.at is not None and self.delay:
+                raise ValueError("delay goes with after; add it to at instead")
+            return self
 
     fields: dict[str, Any] = {
         "venues": (by_name(venues), Field(default={}, description="Protocols by name.")),
@@ -441,6 +455,7 @@ def load_scenario(
             f"--prices-start is {prices_start!r} without --prices; give both, or neither"
         )
     check_references(source, scenario)
+    scenario = with_times(scenario)
     scenario._source = source  # noqa: SLF001  # for the places of faults found later
     if until is not None:
         scenario = _ending_at(scenario, until)

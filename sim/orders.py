@@ -104,7 +104,8 @@ def split_cause(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 # Verbs by their place in a mechanism's list: behaviours name them by these.
 SWAP, ADD, REMOVE, COLLECT = range(4)  # pools
-SUPPLY, WITHDRAW, BORROW, REPAY, LIQUIDATE, FLASH_LOAN, FLASH_REPAY = range(7)  # lending markets
+SUPPLY, WITHDRAW, BORROW, REPAY, LIQUIDATE, FLASH_LOAN, FLASH_REPAY = range(7)  # lending markets …
+LIQUIDATE_FOR_CLAIM, USE_AS_COLLATERAL, SET_MODE, UNWIND, UNWIND_REPAY = range(7, 12)  # … and on
 SEND = 0  # bridges
 TRADE, DEPOSIT = range(2)  # reference market
 REPORT = 0  # oracles

@@ -164,6 +164,12 @@ MARKETS = Table(
         oracle_price | float64 | USD      | price that the market uses
         bad_debt     | float64 | USD      | recognised so far, at reference prices
         latent_bad_debt | float64 | USD   | debt beyond its collateral now, at reference prices
+        treasury     | float64 | token    | what the protocol has earned and not taken out
+        backstop     | float64 | token    | an insurer's tokens that can still bear bad debt
+        deficit      | float64 | token    | recognised bad debt that nobody has borne
+        borne_by_treasury  | float64 | token | recognised bad debt that the treasury has borne
+        borne_by_backstop  | float64 | token | the same, the backstop
+        borne_by_suppliers | float64 | token | the same, all suppliers pro rata
         """
     ),
 )

@@ -32,6 +32,8 @@ class Status(IntEnum):
     BAD_AMOUNT = 21  # negative, infinite or not a number
     DUST = 22  # would leave a debt or collateral too small to be liquidated
     EVICTED = 40  # bid too little to stay in a full mempool
+    ZERO_LTV = 30  # collateral whose loan to value is zero has to be withdrawn first
+    MODE = 31  # the efficiency or isolation mode of the account does not allow the asset
     FAULT = -1  # a Python turn raised; the engine stops and raises it again
 
 

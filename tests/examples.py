@@ -14,7 +14,20 @@ from sim.cdp.verbs import LIQUIDATE as FIXED
 from sim.exchange import ExchangeConfig
 from sim.lending.building import enter, open_positions, reserve_of
 from sim.lending.verbs import pair_of
-from sim.orders import ADD, BORROW, DEPOSIT, FLASH_LOAN, FLASH_REPAY, LIQUIDATE, SWAP
+from sim.orders import (
+    ADD,
+    BORROW,
+    DEPOSIT,
+    FLASH_LOAN,
+    FLASH_REPAY,
+    LIQUIDATE,
+    LIQUIDATE_FOR_CLAIM,
+    SET_MODE,
+    SWAP,
+    UNWIND,
+    UNWIND_REPAY,
+    USE_AS_COLLATERAL,
+)
 from sim.trial import ACTORS, small_plan
 from sim.world import PopulationPlan, VenuePlan
 
@@ -41,10 +54,16 @@ FEEDS = {
     "usd-feed": {"token": "USD", "source": {"kind": "fixed", "price_usd": 1.0}},
 }
 FIXED_GAS = {"kind": "fixed", "price_usd": 1_000.0}
-RESERVES = {"ETH": {"feed": "eth-feed"}, "USD": {"feed": "usd-feed"}}
 VAULTS = {"collateral": "ETH", "debt": "DAI", "feed": "eth-feed", "stability_fee": 0.08}
 ENGLISH = {"kind": "english", "lot_size": 20.0, "bid_duration_minutes": 1.0, "auction_hours": 0.1}
 SLOW = {"kind": "english", "lot_size": 10.0, "bid_duration_minutes": 5.0, "auction_hours": 0.5}
+RESERVES = {"ETH": {"feed": "eth-feed"}, "USD": {"feed": "usd-feed", "backstop": 100.0}}
+MODES = {
+    "dollars": {
+        "loan_to_value": 0.8, "liquidation_threshold": 0.85, "liquidation_bonus": 0.02,
+        "collateral_assets": ["ETH"], "borrowable_assets": ["USD"],
+    },
+}  # fmt: skip
 
 
 def feeds() -> tuple[VenuePlan, ...]:
@@ -118,13 +137,21 @@ def lending_arguments(world, request, rng):
     amount = np.inf if rng.random() < 0.1 else request.amount
     if request.verb == BORROW:
         amount = request.amount * 0.05
-    if request.verb == LIQUIDATE:
+    if request.verb == USE_AS_COLLATERAL:
+        return replace(request, a=int(mine[0]), b=reserve, amount=float(rng.integers(2)))
+    if request.verb == SET_MODE:
+        return replace(request, a=int(mine[0]), b=int(rng.integers(-1, 3)))
+    if request.verb == UNWIND:
+        back = replace(request, verb=UNWIND_REPAY, a=int(mine[0]), b=first + 1, amount1=100.0)
+        part = float(rng.choice([0.1, 1.0, 20.0]))
+        return replace(request, a=int(mine[0]), b=first, amount=part), replace(back, amount=100.0)
+    if request.verb in (LIQUIDATE, LIQUIDATE_FOR_CLAIM):
         debtors = np.flatnonzero(
             (state.positions["market"] == market) & (state.debt_reserve[:, 0] >= 0)
         )
         pair = int(pair_of.py_func(first + 1, first))
         victim = int(rng.choice(debtors)) if len(debtors) else 0
-        return replace(request, a=victim, b=pair, amount=amount)
+        return replace(request, a=victim, b=pair, amount=amount, amount1=float(mine[0]))
     if request.verb == FLASH_LOAN:
         owed = request.amount * (1.0 + desk.flash_fee[market])
         back = replace(request, verb=FLASH_REPAY, b=reserve, amount=owed, amount1=owed)
@@ -245,7 +272,14 @@ MECHANISMS: dict[str, dict[str, Any]] = {
         "arguments": staking_arguments,
     },
     "lending": {
-        "configs": (config_of("lending", reserves=RESERVES),) * 2,
+        "configs": (
+            config_of("lending", reserves=RESERVES, efficiency_modes=MODES),
+            config_of(
+                "lending",
+                reserves=RESERVES,
+                loss_order=["backstop", "suppliers"],
+            ),
+        ),
         "beside": feeds(),
         "prepare": open_books,
         "arguments": lending_arguments,
@@ -352,7 +386,8 @@ LENDERS = people_of("suppliers", market="market", asset="USD", count=5, supplied
 DEBTORS = people_of(
     "borrowers", market="market", collateral="ETH", debt="USD", count=8, debt_usd=9.8e5,
     health_quantiles=[[0.05, 1.0005], [0.5, 1.05], [0.9, 1.5]], alarm_low=1.2, alarm_high=1.6,
-    reaction_minutes=1.0,
+    reaction_minutes=1.0, unwind_pool="eth-usd", unwind_discount=0.001, unwind_hours=0.05,
+    unwind_slippage=0.5, unwind_pause_minutes=1.0,
 )  # fmt: skip
 VAULT_BOOK = people_of(
     "vault_owners", cdp="vaults", count=8, debt_usd=3e5,
@@ -414,9 +449,14 @@ POPULATIONS: dict[str, dict[str, Any]] = {
     "suppliers": {
         "market": "market", "asset": "USD", "supplied_usd": 1e5, "utilization_trigger": 0.5,
         "calm_utilization": 0.4, "fast_share": 1.0, "medium_share": 0.0, "slow_share": 0.0,
+        "stuck_borrow_share": 0.5, "stuck_assets": ["ETH"], "stuck_minutes": 1.0,
+    },
+    "rate_seekers": {
+        "market": "market", "asset": "USD", "funds_usd": 1e5, "outside_rate": 1e-4,
+        "look_minutes": 1.0, "time_constant_hours": 1.0,
     },
     "borrowers": DEBTORS.model_dump(exclude={"kind", "chain", "count"}),
-    "liquidators": {"market": "market", "inventory_usd": 1e5},
+    "liquidators": {"market": "market", "inventory_usd": 1e5, "claim_share": 1.0},
     "vault_owners": VAULT_BOOK.model_dump(exclude={"kind", "chain", "count"}),
     "keepers": {"cdp": "vaults", "inventory_usd": 2e5},
     "exploiter": {
@@ -426,6 +466,7 @@ POPULATIONS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 BESIDE: dict[str, tuple[tuple[str, Any], ...]] = {
     "suppliers": BOOK,
+    "rate_seekers": BOOK,
     "borrowers": (*BOOK[:1], KEEPERS),
     "liquidators": (*BOOK, KEEPERS),
     "cycle_arbitrage": (("traders", TRADERS),),
@@ -444,9 +485,9 @@ DEPEND_ON_ALL: dict[str, tuple[str, ...]] = {
     "momentum_traders": WHEEL,
     "bridge_users": WHEEL,
     "payments": WHEEL,
-    "suppliers": ("speed", "orders"),  # speeds have shares by value
+    "suppliers": ("speed", "can_borrow", "orders"),  # classes have shares by value
     "borrowers": ("alarm", "target", "orders"),  # health factors have quantiles by debt
-    "liquidators": ("endowment", "orders"),  # shares by rank
+    "liquidators": ("endowment", "claim_position", "orders"),  # shares by rank
     "vault_owners": ("alarm", "target", "orders"),  # health factors have quantiles by debt
     "keepers": ("endowment", "is_direct", "orders"),  # shares by rank; they take turns
 }

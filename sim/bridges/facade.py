@@ -87,6 +87,9 @@ class Bridge:
             tokens=np.array([[_HOME, _WRAPPED]], np.int64),
             chains=np.array([[0, 1]], np.int64),
             is_paused=np.zeros(1, np.int64),
+            is_uniform=np.zeros(1, np.int64),
+            par=np.ones(1),
+            outside=np.zeros(1),
         )
         self._ledger = make_ledger([1, 0], [[0, 1], [0, 1]], [False, False], 2)
         self._rows: dict[Hashable, int] = {}

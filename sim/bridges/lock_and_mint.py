@@ -15,6 +15,13 @@ holds back sends and deliveries.
 While finality of a chain is delayed (`finality_lag` of the chain), what is sent from it waits as
 much longer; what is on its way already keeps its time.
 
+`loss_allocation` says who bears a shortfall. `remote`: the wrapped token alone, as above.
+`uniform`: its issuer treats all holders alike, wrapped or not. With H home tokens that exist, each
+backed at par, the claims are those outside the escrow and what the bridge owes, so that both tokens
+are worth
+
+    H / (H - escrow + obligations)   of par.
+
 Differences from deployed bridges: no validator set or message fees; delivery needs no order of the
 receiver and costs no gas on the far chain.
 """
@@ -97,6 +104,9 @@ class LockAndMintState(NamedTuple):
     tokens: I8x2  # int64, (n, 2), home token, wrapped token
     chains: I8x2  # int64, (n, 2), home chain, other chain
     is_paused: I8  # int64, (n,)
+    is_uniform: I8  # int64, (n,), 1: home tokens share a shortfall
+    par: F8  # float64, (n,), units of the asset that a home token is worth without one
+    outside: F8  # float64, (n,), home tokens that exist beside those of the world
 
 
 class LockAndMintConfig(Config):
@@ -139,6 +149,18 @@ class LockAndMintConfig(Config):
         None,
         ge=0.0,
         description="Most tokens on their way back after a burn; none when left out.",
+        json_schema_extra={"unit": "tokens"},
+    )
+    loss_allocation: Literal["remote", "uniform"] = Field(
+        "remote",
+        description="Who bears a shortfall of the escrow: holders of the wrapped token, or all "
+        "holders of both tokens alike.",
+    )
+    total_supply: float | None = Field(
+        None,
+        gt=0.0,
+        description="Home tokens that exist at the start, to share a uniform loss; those of the "
+        "world when left out.",
         json_schema_extra={"unit": "tokens"},
     )
 
@@ -234,10 +256,21 @@ def pay_redemptions(bridges, ledger, row):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def shared_backing(supply, escrow, obligations):  # type: ignore[no-untyped-def]
+    """Return what any holder keeps when all share a shortfall: min(1, supply / claims)."""
+    return backing_of(supply, supply - escrow + obligations)
+
+
+@kernel
 def recognize(bridges, ledger, prices, row):  # type: ignore[no-untyped-def]
     """Value the wrapped token at its backing: `scale` says how much of the asset it is worth."""
     home, wrapped = bridges.tokens[row, 0], bridges.tokens[row, 1]
     owed = obligations_of(bridges, ledger.supply[wrapped], row)
+    if bridges.is_uniform[row] != 0:
+        supply = ledger.supply[home] + bridges.outside[row]
+        kept = shared_backing(supply, bridges.escrow[row], owed)
+        prices.scale[home] = prices.scale[wrapped] = bridges.par[row] * kept
+        return
     prices.scale[wrapped] = prices.scale[home] * backing_of(bridges.escrow[row], owed)
 
 
@@ -368,6 +401,9 @@ def make(world: World, sites: Sequence[VenueSite]) -> LockAndMintState:
         ),
         delay=np.array(delays, np.int64).reshape(-1, 2),
         forged=np.zeros((n, 2)),
+        is_uniform=np.array([c.loss_allocation == "uniform" for c in configs], np.int64),
+        par=np.array([prices.scale[site.tokens[0]] for site in sites]),
+        outside=np.zeros(n),
         **make_table(world.event_number(DELIVER), n),
         **make_places(world, sites),
     )
@@ -381,6 +417,32 @@ def open_escrows(world: World, state: LockAndMintState) -> None:
         if missing > 0.0:
             world.endow(int(state.group[row]), int(state.account[row]), home, missing)
             state.escrow[row] += missing
+    _count_outside(world, state)
+
+
+def _count_outside(world: World, state: LockAndMintState) -> None:
+    """Note how many home tokens exist beside those of the world, where a loss is shared.
+
+    Raises
+    ------
+    InputError
+        The world holds more than are said to exist, or two bridges value one home token.
+    """
+    for row in np.flatnonzero(state.is_uniform):
+        home, venue = int(state.tokens[row, 0]), int(state.venue[row])
+        name, total = world.venue_names[venue], world.plan.venues[venue].config.total_supply
+        if np.sum(state.tokens[:, 0] == home) > 1:
+            raise InputError(
+                f"venues.{name}.loss_allocation: another bridge locks the same token; uniform "
+                "needs it to be the only one"
+            )
+        held = float(world.ledger.supply[home])
+        if total is not None and total < held:
+            raise InputError(
+                f"venues.{name}.total_supply ({total:g}) must be at least the {held:g} tokens of "
+                "the scenario; raise it"
+            )
+        state.outside[row] = 0.0 if total is None else total - held
 
 
 def claims(world: World, state: LockAndMintState) -> list[Claim]:

@@ -15,7 +15,8 @@ from __future__ import annotations
 import math
 
 from sim.kernel import kernel
-from sim.lending.reserve import borrow_index_at, counts_as_collateral, supply_index_at
+from sim.lending.modes import can_be_used, secures, terms_of
+from sim.lending.reserve import borrow_index_at, supply_index_at
 
 
 @kernel
@@ -36,9 +37,13 @@ def slot_for(slots, position, reserve):  # type: ignore[no-untyped-def]
 
 @kernel
 def add_claim(state, position, slot, reserve, scaled):  # type: ignore[no-untyped-def]
-    """Add a scaled claim to a slot that is free or holds the reserve."""
+    """Add a scaled claim to a slot that is free or holds the reserve.
+
+    A first claim secures debts from the start, where the account may use it.
+    """
     asset = state.reserves[reserve]
     if state.collateral_reserve[position, slot] < 0:
+        state.is_used[position, slot] = 1 if can_be_used(state, position, reserve) else 0
         state.collateral_reserve[position, slot] = reserve
         asset.n_claims += 1
     state.collateral_scaled[position, slot] += scaled
@@ -54,6 +59,7 @@ def take_claim(state, position, slot, reserve, scaled):  # type: ignore[no-untyp
     asset.scaled_supply = max(0.0, asset.scaled_supply - scaled)
     if left <= 0.0:
         state.collateral_reserve[position, slot] = -1
+        state.is_used[position, slot] = 0
         asset.n_claims -= 1
         if asset.n_claims == 0:
             asset.scaled_supply = 0.0  # no residue of rounding outlives the last position
@@ -94,6 +100,13 @@ def claim_of(state, position, reserve, now):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def is_pledged(state, position, reserve):  # type: ignore[no-untyped-def]
+    """Return whether a claim of a position on a reserve secures its debts."""
+    slot = find_slot(state.collateral_reserve, position, reserve)
+    return slot >= 0 and secures(state, position, slot)
+
+
+@kernel
 def debt_of(state, position, reserve, now):  # type: ignore[no-untyped-def]
     """Return the tokens that a position owes, with interest; 0 if none."""
     slot = find_slot(state.debt_reserve, position, reserve)
@@ -108,23 +121,23 @@ def account_values(state, position, now):  # type: ignore[no-untyped-def]
 
     Returns
     -------
-    collateral_value : claims that count as collateral
+    collateral_value : claims that secure debts
     threshold_value : the same, each times its liquidation threshold
     loan_value : the same, each times its loan to value: the most that may be owed after a borrow
     debt_value : all debts
     """
     collateral_value = threshold_value = loan_value = debt_value = 0.0
     for slot in range(state.collateral_reserve.shape[1]):
-        reserve = state.collateral_reserve[position, slot]
-        if reserve < 0:
+        if not secures(state, position, slot):
             continue
+        reserve = state.collateral_reserve[position, slot]
         asset = state.reserves[reserve]
-        if counts_as_collateral(asset):
-            claim = state.collateral_scaled[position, slot] * supply_index_at(asset, now)
-            value = claim * asset.price
-            collateral_value += value
-            threshold_value += value * asset.liquidation_threshold
-            loan_value += value * asset.loan_to_value
+        loan_to_value, threshold, _ = terms_of(state, position, reserve)
+        claim = state.collateral_scaled[position, slot] * supply_index_at(asset, now)
+        value = claim * asset.price
+        collateral_value += value
+        threshold_value += value * threshold
+        loan_value += value * loan_to_value
     for slot in range(state.debt_reserve.shape[1]):
         reserve = state.debt_reserve[position, slot]
         if reserve >= 0:
@@ -157,9 +170,8 @@ def liquidation_price(state, position, reserve, now):  # type: ignore[no-untyped
     asset = state.reserves[reserve]
     _, threshold_value, _, debt_value = account_values(state, position, now)
     exposure = -debt_of(state, position, reserve, now)
-    if counts_as_collateral(asset):
-        claim = claim_of(state, position, reserve, now)
-        exposure += claim * asset.liquidation_threshold
+    if is_pledged(state, position, reserve):
+        exposure += claim_of(state, position, reserve, now) * terms_of(state, position, reserve)[1]
     if exposure == 0.0:
         return 0.0, 0.0
     others = threshold_value - debt_value - exposure * asset.price

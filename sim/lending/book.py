@@ -13,6 +13,7 @@ import numpy as np
 from sim.errors import InputError
 from sim.kernel import kernel
 from sim.lending.account import add_claim, add_debt, slot_for
+from sim.lending.modes import is_compatible, isolating_reserve, note_isolated_debt
 from sim.status import Status
 
 if TYPE_CHECKING:
@@ -36,7 +37,11 @@ def enter_claim(state, position, reserve, amount):  # type: ignore[no-untyped-de
     if slot < 0:
         return NO_SLOT
     if amount > 0.0:
+        is_new = state.collateral_reserve[position, slot] < 0
+        fits = is_compatible(state, position, reserve)
         add_claim(state, position, slot, reserve, amount / asset.supply_index)
+        if is_new and asset.loan_to_value == 0.0:  # it may be older than the rule
+            state.is_used[position, slot] = 1 if fits else 0
         asset.cash += amount
     return OK
 
@@ -54,6 +59,7 @@ def enter_debt(state, position, reserve, amount):  # type: ignore[no-untyped-def
         return NO_SLOT
     if amount > 0.0:
         add_debt(state, position, slot, reserve, amount / asset.borrow_index)
+        note_isolated_debt(state, isolating_reserve(state, position), amount)
         asset.cash -= amount
     return OK
 

@@ -10,7 +10,13 @@ import numpy as np
 from sim.errors import InputError
 from sim.ledger import transfer
 from sim.lending.book import enter_book
-from sim.lending.config import CloseBase, LossBearer, MarketConfig, ReserveConfig
+from sim.lending.config import (
+    CloseBase,
+    LossBearer,
+    MarketConfig,
+    ModeConfig,
+    ReserveConfig,
+)
 from sim.lending.settings import KIND, LendingConfig
 from sim.lending.state import LendingState, add_positions, make_state
 from sim.lending.verbs import LendingDesk
@@ -27,7 +33,7 @@ def _market_config(config: LendingConfig, prices: list[float]) -> MarketConfig:
     reserves = []
     for settings, price in zip(config.reserves.values(), prices, strict=True):
         given = settings.model_dump(exclude={"feed"})
-        for cap in ("supply_cap", "borrow_cap"):
+        for cap in ("supply_cap", "borrow_cap", "debt_ceiling"):
             given[cap] = math.inf if given[cap] is None else given[cap]
         reserves.append(ReserveConfig(price=price, **given))
     return MarketConfig(
@@ -36,6 +42,24 @@ def _market_config(config: LendingConfig, prices: list[float]) -> MarketConfig:
         close_base=CloseBase[config.close_base.upper()],
         full_close_below=config.full_close_below,
         loss_order=tuple(LossBearer[bearer.upper()] for bearer in config.loss_order),
+        modes=tuple(_mode_config(config, label) for label in config.efficiency_modes),
+    )
+
+
+def _mode_config(config: LendingConfig, label: str) -> ModeConfig:
+    settings, symbols = config.efficiency_modes[label], list(config.reserves)
+    for symbol in (*settings.collateral_assets, *settings.borrowable_assets):
+        if symbol not in symbols:
+            raise InputError(
+                f"efficiency mode '{label}' names '{symbol}'; the market has: {', '.join(symbols)}"
+            )
+    return ModeConfig(
+        label=label,
+        loan_to_value=settings.loan_to_value,
+        liquidation_threshold=settings.liquidation_threshold,
+        liquidation_bonus=settings.liquidation_bonus,
+        collateral=tuple(symbols.index(symbol) for symbol in settings.collateral_assets),
+        borrowable=tuple(symbols.index(symbol) for symbol in settings.borrowable_assets),
     )
 
 
@@ -53,6 +77,9 @@ def make(world: World, sites: Sequence[VenueSite]) -> tuple[LendingState, Lendin
             _feed_row(world, site, symbol, settings.feed)
             for symbol, settings in site.config.reserves.items()
         ]
+        for token, settings in zip(site.tokens, site.config.reserves.values(), strict=True):
+            if settings.backstop > 0.0:
+                world.endow(site.group, site.account, token, settings.backstop)
     state = make_state(
         markets,
         [site.chain for site in sites],
@@ -93,6 +120,19 @@ def open_positions(world: World, venue: int, group: int, rows: np.ndarray) -> np
     desk = desk._replace(unsafe_since=np.full(len(state.positions), -1, np.int64))
     world.replace_state(KIND, (state, desk))
     return np.arange(first, len(state.positions), dtype=np.int64)
+
+
+def mode_of(world: World, venue: int, label: str) -> int:
+    """Return the row of a market's efficiency mode by label."""
+    state, _ = world.states[KIND]
+    labels = list(world.plan.venues[venue].config.efficiency_modes)
+    if label not in labels:
+        known = ", ".join(labels) or "none"
+        raise InputError(
+            f"market {world.venue_names[venue]} has no efficiency mode '{label}'; it has: {known}"
+        )
+    mine = np.flatnonzero(state.modes["market"] == int(world.venues.row[venue]))
+    return int(mine[labels.index(label)])
 
 
 def enter(

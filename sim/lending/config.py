@@ -23,6 +23,7 @@ class ReserveFlag(IntFlag):
     PAUSED = 4  # on: nothing at all, for now
     BORROWING = 8  # off: no new debt
     COLLATERAL = 16  # off: counts for nothing and cannot be seized
+    ISOLATED_DEBT = 32  # on: can be owed by accounts in isolation mode
 
 
 class LossBearer(IntEnum):
@@ -31,6 +32,7 @@ class LossBearer(IntEnum):
     NOBODY = 0  # the rest stays as an open deficit
     TREASURY = 1  # what the protocol has earned and not taken out
     SUPPLIERS = 2  # all claims pro rata: the supply index falls
+    BACKSTOP = 3  # tokens that an insurer has put aside for the reserve
 
 
 class CloseBase(IntEnum):
@@ -39,6 +41,8 @@ class CloseBase(IntEnum):
     RESERVE_DEBT = 0  # the debt repaid, as up to version 3.2
     TOTAL_DEBT = 1  # all debt of the account, as from version 3.3
 
+
+MOST_WITH_MODES = 62  # assets of a mode are bits of one integer
 
 Fraction = Annotated[float, Interval(ge=0.0, le=1.0)]
 PartialFraction = Annotated[float, Interval(gt=0.0, le=1.0)]
@@ -83,12 +87,36 @@ def _in_words(bound: Interval) -> str:
     return " and ".join(f"{word} {limit}" for word, limit in words if limit is not None)
 
 
+def check_limits(
+    loan_to_value: float, liquidation_threshold: float, liquidation_bonus: float
+) -> None:
+    """Check what the contract requires of the three risk limits of a collateral.
+
+    Raises
+    ------
+    InputError
+        The loan to value exceeds the threshold, or the bonus cannot be paid at the threshold.
+    """
+    if loan_to_value > liquidation_threshold:
+        raise InputError(
+            f"loan_to_value ({loan_to_value}) must not exceed liquidation_threshold "
+            f"({liquidation_threshold}); lower the first or raise the second"
+        )
+    worth = liquidation_threshold * (1.0 + liquidation_bonus)
+    if worth > 1.0 + 1e-12:
+        raise InputError(
+            f"liquidation_threshold * (1 + liquidation_bonus) ({worth:.6g}) must not exceed 1, "
+            "or a liquidation at the threshold could not be paid; lower either"
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class ReserveConfig:
     """One asset of a market: interest rate, risk limits, flags.
 
-    Rates are per year; fractions are of value; caps in tokens. The defaults are a plain asset that
-    can be lent and pledged; there is no default price.
+    Rates are per year; fractions are of value; caps and backstop in tokens. A finite `debt_ceiling`
+    (tokens owed, counted without interest) makes it collateral in isolation. The defaults are a
+    plain asset that can be lent and pledged; there is no default price.
     """
 
     price: Annotated[float, Interval(gt=0.0, lt=math.inf)]
@@ -103,26 +131,19 @@ class ReserveConfig:
     liquidation_protocol_fee: Fraction = 0.0
     supply_cap: NonNegative = math.inf
     borrow_cap: NonNegative = math.inf
+    debt_ceiling: NonNegative = math.inf
+    backstop: Finite = 0.0
     is_active: bool = True
     is_frozen: bool = False
     is_paused: bool = False
     can_be_borrowed: bool = True
     can_be_collateral: bool = True
+    can_be_borrowed_in_isolation: bool = False
 
     def __post_init__(self) -> None:
         """Check bounds and what the contract requires of the three risk limits."""
         check_bounds(self)
-        if self.loan_to_value > self.liquidation_threshold:
-            raise InputError(
-                f"loan_to_value ({self.loan_to_value}) must not exceed liquidation_threshold "
-                f"({self.liquidation_threshold}); lower the first or raise the second"
-            )
-        worth = self.liquidation_threshold * (1.0 + self.liquidation_bonus)
-        if worth > 1.0 + 1e-12:
-            raise InputError(
-                f"liquidation_threshold * (1 + liquidation_bonus) ({worth:.6g}) must not exceed 1, "
-                "or a liquidation at the threshold could not be paid; lower either"
-            )
+        check_limits(self.loan_to_value, self.liquidation_threshold, self.liquidation_bonus)
 
     @property
     def flag_bits(self) -> int:
@@ -134,7 +155,29 @@ class ReserveConfig:
             | flag.PAUSED * self.is_paused
             | flag.BORROWING * self.can_be_borrowed
             | flag.COLLATERAL * self.can_be_collateral
+            | flag.ISOLATED_DEBT * self.can_be_borrowed_in_isolation
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModeConfig:
+    """One efficiency mode: risk limits for accounts that keep to assets which move together.
+
+    Assets are numbers of the market's reserves, counted from 0. In the mode the limits replace
+    those of the collateral assets named, and only the borrowable ones can be owed.
+    """
+
+    label: str
+    loan_to_value: Fraction
+    liquidation_threshold: PartialFraction
+    liquidation_bonus: Finite
+    collateral: tuple[int, ...]
+    borrowable: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        """Check bounds and the three risk limits."""
+        check_bounds(self)
+        check_limits(self.loan_to_value, self.liquidation_threshold, self.liquidation_bonus)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +195,7 @@ class MarketConfig:
     full_close_value: Finite = 0.0
     dust_value: Finite = 0.0
     loss_order: tuple[LossBearer, ...] = (LossBearer.TREASURY, LossBearer.SUPPLIERS)
+    modes: tuple[ModeConfig, ...] = ()
 
     def __post_init__(self) -> None:
         """Check bounds, that there is an asset, and that nobody bears a loss twice."""
@@ -161,3 +205,15 @@ class MarketConfig:
         if len(set(self.loss_order)) < len(self.loss_order):
             names = ", ".join(LossBearer(b).name.lower() for b in self.loss_order)
             raise InputError(f"loss_order ({names}) names a bearer twice; name each once")
+        if self.modes and len(self.reserves) > MOST_WITH_MODES:
+            raise InputError(
+                f"a market with efficiency modes has {len(self.reserves)} reserves; "
+                f"it can have {MOST_WITH_MODES}"
+            )
+        for mode in self.modes:
+            for asset in (*mode.collateral, *mode.borrowable):
+                if not 0 <= asset < len(self.reserves):
+                    raise InputError(
+                        f"efficiency mode '{mode.label}' names reserve {asset}; the market has 0 "
+                        f"to {len(self.reserves) - 1}"
+                    )

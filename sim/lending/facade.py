@@ -14,6 +14,7 @@ import numpy as np
 from sim.errors import InputError, RefusedError
 from sim.lending import account, liquidation, market, reserve
 from sim.lending.config import MarketConfig, ReserveConfig
+from sim.lending.guardian import Guardian
 from sim.lending.state import add_positions, make_state
 from sim.status import Status
 from sim.units import ticks
@@ -35,6 +36,8 @@ _REASONS = {
     Status.UNHEALTHY: "debt value {debt_value}, borrow limit {loan_value}, "
     "collateral at threshold {threshold_value}",
     Status.NOT_LIQUIDATABLE: "the health factor is {health}; it must be below 1",
+    Status.ZERO_LTV: "collateral whose loan to value is 0 has to be withdrawn first",
+    Status.MODE: "the efficiency mode or isolation of the account does not allow the asset",
     Status.NOT_ALLOWED: "the account cannot liquidate itself or be written off with claims left",
 }
 
@@ -228,6 +231,30 @@ class LendingMarket:
         row = self._position(user)
         outcome = liquidation.write_off(self.state, row, self.now)
         return self._settle("write-off", user, self.names[0], math.inf, outcome)
+
+    def use_as_collateral(self, user: Hashable, token: str, is_used: bool = True) -> None:
+        """Begin, or cease, to let a claim secure debts."""
+        r, row = self._reserve(token), self._position(user)
+        outcome = market.use_as_collateral(self.state, row, r, int(is_used), self.now)
+        self._settle("use as collateral", user, token, self.supplied(user, token), outcome)
+
+    def set_mode(self, user: Hashable, label: str | None) -> None:
+        """Enter an efficiency mode by label, or leave the one the account is in (None)."""
+        labels = [mode.label for mode in self.config.modes]
+        if label is not None and label not in labels:
+            raise InputError(f"label ({label!r}) must be one of {', '.join(labels) or 'no modes'}")
+        mode = -1 if label is None else labels.index(label)
+        outcome = market.set_mode(self.state, self._position(user), mode, self.now)
+        self._settle("efficiency mode", user, self.names[0], 0.0, outcome)
+
+    def collect_treasury(self, token: str, amount: float = math.inf) -> float:
+        """Pay out what the protocol has earned, by default all; returns the amount."""
+        outcome = reserve.collect_treasury(self._asset(token), float(amount), self.now)
+        return self._settle("collection", "treasury", token, amount, outcome)
+
+    def guardian(self, token: str) -> Guardian:
+        """Return who can freeze, pause and change a reserve, as of now."""
+        return Guardian(self._asset(token), self.now)
 
     def accrue(self, seconds: float) -> None:
         """Let time pass, and write down the interest of every reserve."""

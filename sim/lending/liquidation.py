@@ -22,13 +22,15 @@ from sim.lending.account import (
     claim_of,
     debt_of,
     find_slot,
+    is_pledged,
     slot_for,
     take_claim,
     take_debt,
 )
 from sim.lending.config import CloseBase
 from sim.lending.market import check_amount, check_reserve
-from sim.lending.reserve import accrue, bear_deficit, counts_as_collateral
+from sim.lending.modes import isolating_reserve, note_isolated_debt, secures, terms_of
+from sim.lending.reserve import accrue, bear_deficit
 from sim.status import Status
 
 OK = int(Status.OK)
@@ -82,20 +84,20 @@ def max_liquidation(state, position, debt_reserve, collateral_reserve, now):  # 
     """
     pledged = state.reserves[collateral_reserve]
     _, threshold_value, _, debt_value = account_values(state, position, now)
-    if not threshold_value < debt_value or not counts_as_collateral(pledged):
+    if not threshold_value < debt_value or not is_pledged(state, position, collateral_reserve):
         return 0.0
     debt = debt_of(state, position, debt_reserve, now)
     claim = claim_of(state, position, collateral_reserve, now)
     leg_value = claim * pledged.price
     health = threshold_value / debt_value
     limit = closable_debt(state, debt_reserve, debt, debt_value, leg_value, health)
-    bonus = pledged.liquidation_bonus
+    bonus = terms_of(state, position, collateral_reserve)[2]
     return min(limit, leg_value / (1.0 + bonus) / state.reserves[debt_reserve].price)
 
 
 @kernel
-def seizure(state, debt_reserve, collateral_reserve, repaid, claim):  # type: ignore[no-untyped-def]
-    """Return what a repayment seizes.
+def seizure(state, debt_reserve, collateral_reserve, bonus, repaid, claim):  # type: ignore[no-untyped-def]
+    """Return what a repayment seizes at a bonus.
 
     Returns
     -------
@@ -104,7 +106,6 @@ def seizure(state, debt_reserve, collateral_reserve, repaid, claim):  # type: ig
     protocol_fee : the part of `taken` that goes to the treasury
     """
     pledged = state.reserves[collateral_reserve]
-    bonus = pledged.liquidation_bonus
     ratio = state.reserves[debt_reserve].price / pledged.price
     taken = repaid * ratio * (1.0 + bonus)
     if taken > claim * (1.0 - 2.0 * ROUNDING):
@@ -140,7 +141,8 @@ def quote_liquidate(  # type: ignore[no-untyped-def]
     _, threshold_value, _, debt_value = account_values(state, position, now)
     if not threshold_value < debt_value:
         return NOT_LIQUIDATABLE, nothing, nothing, nothing, nothing
-    if not counts_as_collateral(pledged):
+    slot = find_slot(state.collateral_reserve, position, collateral_reserve)
+    if slot >= 0 and not secures(state, position, slot):
         return NOT_COLLATERAL, nothing, nothing, nothing, nothing
     debt = debt_of(state, position, debt_reserve, now)
     claim = claim_of(state, position, collateral_reserve, now)
@@ -149,7 +151,10 @@ def quote_liquidate(  # type: ignore[no-untyped-def]
     leg_value = claim * pledged.price
     health = threshold_value / debt_value
     limit = closable_debt(state, debt_reserve, debt, debt_value, leg_value, health)
-    repaid, taken, fee = seizure(state, debt_reserve, collateral_reserve, min(amount, limit), claim)
+    bonus = terms_of(state, position, collateral_reserve)[2]
+    repaid, taken, fee = seizure(
+        state, debt_reserve, collateral_reserve, bonus, min(amount, limit), claim
+    )
     left = (debt - repaid) * owed.price
     claim_left = (claim - taken) * pledged.price
     is_partial = repaid < debt and taken < claim
@@ -196,11 +201,7 @@ def _has_collateral(state, position, except_reserve):  # type: ignore[no-untyped
     """Return whether claims on other reserves still secure the account."""
     for slot in range(state.collateral_reserve.shape[1]):
         reserve = state.collateral_reserve[position, slot]
-        if (
-            reserve < 0
-            or reserve == except_reserve
-            or not counts_as_collateral(state.reserves[reserve])
-        ):
+        if reserve == except_reserve or not secures(state, position, slot):
             continue
         if state.collateral_scaled[position, slot] * state.reserves[reserve].price > 0.0:
             return True
@@ -262,10 +263,12 @@ def liquidate(  # type: ignore[no-untyped-def]
         return status, repaid, seized, fee, bad_debt
     accrue(state.reserves[debt_reserve], now)
     accrue(state.reserves[collateral_reserve], now)
+    isolating = isolating_reserve(state, position)
+    note_isolated_debt(state, isolating, -repaid)
     _settle_debt(state, position, debt_reserve, repaid)
     _settle_collateral(state, position, collateral_reserve, seized, fee, receiver)
     if bad_debt > 0.0:
-        _write_off_all(state, position, now)
+        _write_off_all(state, position, isolating, now)
     return OK, repaid, seized, fee, bad_debt
 
 
@@ -315,13 +318,16 @@ def write_off(state, position, now):  # type: ignore[no-untyped-def]
     bad_debt = _debt_value_except(state, position, -1, now)
     if bad_debt <= 0.0:
         return NO_POSITION, 0.0
-    _write_off_all(state, position, now)
+    _write_off_all(state, position, -1, now)
     return OK, bad_debt
 
 
 @kernel(inline=False)
-def _write_off_all(state, position, now):  # type: ignore[no-untyped-def]
-    """Turn every debt of a position into the deficit of its reserve, and let it be borne."""
+def _write_off_all(state, position, isolating, now):  # type: ignore[no-untyped-def]
+    """Turn every debt of a position into the deficit of its reserve, and let it be borne.
+
+    `isolating` is the reserve whose ceiling counted the debts, -1: none.
+    """
     for slot in range(state.debt_reserve.shape[1]):
         reserve = state.debt_reserve[position, slot]
         if reserve < 0:
@@ -330,6 +336,7 @@ def _write_off_all(state, position, now):  # type: ignore[no-untyped-def]
         scaled = state.debt_scaled[position, slot]
         loss = scaled * state.reserves[reserve].borrow_index
         take_debt(state, position, slot, reserve, scaled)
+        note_isolated_debt(state, isolating, -loss)
         state.reserves[reserve].deficit += loss
         state.reserves[reserve].written_off += loss
         bear_deficit(state, state.reserves[reserve])

@@ -21,18 +21,22 @@ from sim.lending.account import (
     add_claim,
     add_debt,
     find_slot,
+    is_pledged,
     slot_for,
     take_claim,
     take_debt,
 )
 from sim.lending.config import ReserveFlag
-from sim.lending.reserve import (
-    accrue,
-    borrow_index_at,
-    counts_as_collateral,
-    is_open,
-    supply_index_at,
+from sim.lending.modes import (
+    can_be_used,
+    can_owe,
+    has_bit,
+    has_zero_loan_to_value,
+    isolating_reserve,
+    note_isolated_debt,
+    terms_of,
 )
+from sim.lending.reserve import accrue, borrow_index_at, is_open, supply_index_at
 from sim.status import Status
 
 OK = int(Status.OK)
@@ -46,6 +50,9 @@ UNHEALTHY = int(Status.UNHEALTHY)
 CAP = int(Status.CAP)
 NOT_COLLATERAL = int(Status.NOT_COLLATERAL)
 BAD_AMOUNT = int(Status.BAD_AMOUNT)
+NOT_ALLOWED = int(Status.NOT_ALLOWED)
+ZERO_LTV = int(Status.ZERO_LTV)
+MODE = int(Status.MODE)
 
 FROZEN = int(ReserveFlag.FROZEN)
 BORROWING = int(ReserveFlag.BORROWING)
@@ -81,7 +88,7 @@ def check_reserve(state, position, reserve):  # type: ignore[no-untyped-def]
 
 @kernel(inline=False)
 def supply(state, position, reserve, amount, available, now):  # type: ignore[no-untyped-def]
-    """Lend tokens to the market; the claim is collateral where the reserve allows it.
+    """Lend tokens to the market; a first claim is used as collateral where that is allowed.
 
     Returns
     -------
@@ -111,56 +118,88 @@ def supply(state, position, reserve, amount, available, now):  # type: ignore[no
     return OK, amount
 
 
-@kernel(inline=False)
+@kernel
 def withdraw(state, position, reserve, amount, now):  # type: ignore[no-untyped-def]
     """Take tokens back from the market; `amount` inf means the whole claim.
 
     Returns
     -------
     (status, tokens paid out): OK, ZERO_AMOUNT, BAD_AMOUNT, NO_POSITION, HALTED (inactive, paused),
-    INSUFFICIENT_FUNDS (more than the claim), UNHEALTHY, NO_CASH
+    INSUFFICIENT_FUNDS (more than the claim), UNHEALTHY, ZERO_LTV (other collateral has to go
+    first), NO_CASH
+    """
+    return withdraw_against(state, position, reserve, amount, 0.0, now)
+
+
+@kernel(inline=False)
+def quote_withdraw(state, position, reserve, amount, relief, now):  # type: ignore[no-untyped-def]
+    """Return (status, tokens paid out, part of the claim) of a withdrawal; writes nothing.
+
+    `relief` is the value of debts, quote units, that the same order repays. The part is scaled;
+    inf means the whole claim.
     """
     asset = state.reserves[reserve]
     status = check_amount(amount)
     if status == OK:
         status = check_reserve(state, position, reserve)
     if status != OK:
-        return status, 0.0
+        return status, 0.0, 0.0
     slot = find_slot(state.collateral_reserve, position, reserve)
     if slot < 0:
-        return NO_POSITION, 0.0
+        return NO_POSITION, 0.0, 0.0
     scaled = state.collateral_scaled[position, slot]
     claim = scaled * supply_index_at(asset, now)
     is_all = amount == math.inf or amount == claim
     paid = claim if is_all else amount
     if paid > claim:
-        return INSUFFICIENT_FUNDS, 0.0
-    if not _is_healthy_without(state, position, reserve, paid, now):
-        return UNHEALTHY, 0.0
+        return INSUFFICIENT_FUNDS, 0.0, 0.0
+    status = check_without(state, position, reserve, paid, relief, now)
+    if status != OK:
+        return status, 0.0, 0.0
     cash = asset.cash
     if is_all and 0.0 < paid - cash <= ROUNDING * (paid + scaled):
         paid = cash
     if paid > cash:
-        return NO_CASH, 0.0
+        return NO_CASH, 0.0, 0.0
+    if is_all:
+        return OK, paid, math.inf
+    return OK, paid, min(scaled, paid / supply_index_at(asset, now))
+
+
+@kernel(inline=False)
+def withdraw_against(state, position, reserve, amount, relief, now):  # type: ignore[no-untyped-def]
+    """Withdraw while the same order repays debts worth `relief`; returns as `withdraw`."""
+    status, paid, part = quote_withdraw(state, position, reserve, amount, relief, now)
+    if status != OK:
+        return status, 0.0
+    asset = state.reserves[reserve]
     accrue(asset, now)
-    if not is_all:
-        scaled = min(scaled, paid / asset.supply_index)
-    take_claim(state, position, slot, reserve, scaled)
-    asset.cash = cash - paid
+    slot = find_slot(state.collateral_reserve, position, reserve)
+    part = min(part, state.collateral_scaled[position, slot])
+    take_claim(state, position, slot, reserve, part)
+    asset.cash -= paid
     return OK, paid
 
 
 @kernel
-def _is_healthy_without(state, position, reserve, amount, now):  # type: ignore[no-untyped-def]
-    """Return whether debts stay within the thresholds after a withdrawal."""
-    asset = state.reserves[reserve]
-    if not counts_as_collateral(asset):
-        return True
+def check_without(state, position, reserve, amount, relief, now):  # type: ignore[no-untyped-def]
+    """Return OK where debts stay secured without part of a claim, else UNHEALTHY or ZERO_LTV.
+
+    `relief` is the value of debts that are repaid in the same order, quote units.
+    """
+    if not is_pledged(state, position, reserve):
+        return OK
     _, threshold_value, _, debt_value = account_values(state, position, now)
-    if debt_value == 0.0:
-        return True
-    value = amount * asset.price * asset.liquidation_threshold
-    return threshold_value - value >= debt_value
+    debt_value -= relief
+    if debt_value <= 0.0:
+        return OK
+    asset = state.reserves[reserve]
+    value = amount * asset.price * terms_of(state, position, reserve)[1]
+    if not threshold_value - value >= debt_value:
+        return UNHEALTHY
+    if asset.loan_to_value > 0.0 and has_zero_loan_to_value(state, position):
+        return ZERO_LTV
+    return OK
 
 
 # --- borrow and repay ----------------------------------------------------------------------------
@@ -173,7 +212,8 @@ def borrow(state, position, reserve, amount, now):  # type: ignore[no-untyped-de
     Returns
     -------
     (status, tokens paid out): OK, ZERO_AMOUNT, BAD_AMOUNT, NO_POSITION, HALTED (inactive, paused,
-    frozen), NOT_COLLATERAL (not open to borrowers), CAP, NO_SLOT, UNHEALTHY, NO_CASH
+    frozen), NOT_COLLATERAL (not open to borrowers), CAP (of the reserve, or the debt ceiling of the
+    collateral), MODE, NO_SLOT, UNHEALTHY, NO_CASH
     """
     asset = state.reserves[reserve]
     status = check_finite(amount)
@@ -189,6 +229,13 @@ def borrow(state, position, reserve, amount, now):  # type: ignore[no-untyped-de
     index = borrow_index_at(asset, now)
     if asset.scaled_debt * index + amount > asset.borrow_cap:
         return CAP, 0.0
+    if not can_owe(state, position, reserve):
+        return MODE, 0.0
+    isolating = isolating_reserve(state, position)
+    if isolating >= 0:
+        pledged = state.reserves[isolating]
+        if pledged.isolated_debt + amount > pledged.debt_ceiling:
+            return CAP, 0.0
     slot = slot_for(state.debt_reserve, position, reserve)
     if slot < 0:
         return NO_SLOT, 0.0
@@ -199,6 +246,7 @@ def borrow(state, position, reserve, amount, now):  # type: ignore[no-untyped-de
         return NO_CASH, 0.0
     accrue(asset, now)
     add_debt(state, position, slot, reserve, amount / index)
+    note_isolated_debt(state, isolating, amount)
     asset.cash -= amount
     return OK, amount
 
@@ -230,5 +278,64 @@ def repay(state, position, reserve, amount, available, now):  # type: ignore[no-
     if paid < debt:
         scaled = min(scaled, paid / asset.borrow_index)
     take_debt(state, position, slot, reserve, scaled)
+    note_isolated_debt(state, isolating_reserve(state, position), -paid)
     asset.cash += paid
     return OK, paid
+
+
+# --- what an account says about itself -----------------------------------------------------------
+
+
+@kernel(inline=False)
+def use_as_collateral(state, position, reserve, is_used, now):  # type: ignore[no-untyped-def]
+    """Begin, or cease, to use a claim as collateral.
+
+    Returns
+    -------
+    (status, 0.0): OK, NO_POSITION, HALTED (inactive, paused), NOT_COLLATERAL (its loan to value is
+    zero, or isolation forbids it), UNHEALTHY, ZERO_LTV
+    """
+    status = check_reserve(state, position, reserve)
+    slot = find_slot(state.collateral_reserve, position, reserve)
+    if status == OK and slot < 0:
+        status = NO_POSITION
+    if status != OK or (state.is_used[position, slot] != 0) == (is_used != 0):
+        return status, 0.0
+    if is_used == 0:
+        scaled = state.collateral_scaled[position, slot]
+        claim = scaled * supply_index_at(state.reserves[reserve], now)
+        status = check_without(state, position, reserve, claim, 0.0, now)
+    elif not can_be_used(state, position, reserve):
+        status = NOT_COLLATERAL
+    if status == OK:
+        state.is_used[position, slot] = is_used
+    return status, 0.0
+
+
+@kernel(inline=False)
+def set_mode(state, position, mode, now):  # type: ignore[no-untyped-def]
+    """Enter an efficiency mode of the market, or leave the one the account is in (-1).
+
+    Returns
+    -------
+    (status, 0.0): OK, NOT_ALLOWED (a mode of another market, or none), MODE (something owed is not
+    borrowable in it), UNHEALTHY (debts would not stay within the thresholds)
+    """
+    before = state.positions[position].mode
+    if mode >= state.modes.shape[0] or mode < -1:
+        return NOT_ALLOWED, 0.0
+    if mode >= 0:
+        if state.modes[mode].market != state.positions[position].market:
+            return NOT_ALLOWED, 0.0
+        for slot in range(state.debt_reserve.shape[1]):
+            reserve = state.debt_reserve[position, slot]
+            place = reserve - state.modes[mode].first_reserve
+            if reserve >= 0 and not has_bit(state.modes[mode].borrowable_bits, place):
+                return MODE, 0.0
+    state.positions[position].mode = mode
+    if before >= 0 and before != mode:
+        _, threshold_value, _, debt_value = account_values(state, position, now)
+        if debt_value > 0.0 and not threshold_value >= debt_value:
+            state.positions[position].mode = before
+            return UNHEALTHY, 0.0
+    return OK, 0.0

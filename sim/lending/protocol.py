@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sim.lending import verbs
+from sim.lending import claim_liquidation, standing, unwinding, verbs
 from sim.lending.building import make
 from sim.lending.reading import (
     check,
@@ -27,6 +27,11 @@ MECHANISM = Mechanism(
         Verb("liquidate", verbs.on_liquidate, 450_000, verbs.on_quote_liquidate),
         Verb("flash_loan", verbs.on_flash_loan, 90_000, verbs.on_quote_flash_loan),
         Verb("flash_repay", verbs.on_flash_repay, 90_000, verbs.on_quote_flash_repay),
+        Verb("liquidate_for_claim", claim_liquidation.on_liquidate_for_claim, 450_000),
+        Verb("use_as_collateral", standing.on_use_as_collateral, 130_000),
+        Verb("set_mode", standing.on_set_mode, 130_000),
+        Verb("unwind", unwinding.on_unwind, 220_000, unwinding.on_quote_unwind),
+        Verb("unwind_repay", unwinding.on_unwind_repay, 170_000, unwinding.on_quote_unwind_repay),
     ),
     states=verbs.unpack_all.states,
     make=make,
@@ -35,7 +40,9 @@ MECHANISM = Mechanism(
     claims=claims,
     sample=sample,
     sample_positions=sample_positions,
-    liquidations=Liquidations(("liquidate",), liquidation_details, liquidation_times),
+    liquidations=Liquidations(
+        ("liquidate", "liquidate_for_claim"), liquidation_details, liquidation_times
+    ),
     check=check,
     shocks=SHOCKS,
 )

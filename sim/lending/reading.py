@@ -10,6 +10,7 @@ from sim.errors import InvariantError
 from sim.feeds import Feeds
 from sim.grouping import ranges, sort_rows
 from sim.kernel import kernel
+from sim.lending.modes import secures, terms_of
 from sim.lending.reserve import (
     borrow_index_at,
     borrow_rate,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from sim.lending.verbs import LendingDesk
     from sim.world import World
 
+BORNE = ("backstop", "deficit", "borne_by_treasury", "borne_by_backstop", "borne_by_suppliers")
 _HALF = 32
 _MASK = (1 << _HALF) - 1
 
@@ -53,15 +55,15 @@ def grown_indices(state: LendingState, now: int) -> tuple[np.ndarray, np.ndarray
 
 
 @kernel
-def _value(state, position, worth, has, owes):  # type: ignore[no-untyped-def]
+def _value(state, position, has, owes):  # type: ignore[no-untyped-def]
     """Return collateral, its weighted value and debt of one position."""
     collateral = threshold = debt = 0.0
     for place in range(state.collateral_reserve.shape[1]):
         k = state.collateral_reserve[position, place]
-        if k >= 0:
+        if secures(state, position, place):
             value = state.collateral_scaled[position, place] * has[k]
-            collateral += value * worth[0, k]
-            threshold += value * worth[1, k]
+            collateral += value
+            threshold += value * terms_of(state, position, k)[1]
     for place in range(state.debt_reserve.shape[1]):
         k = state.debt_reserve[position, place]
         if k >= 0:
@@ -70,28 +72,10 @@ def _value(state, position, worth, has, owes):  # type: ignore[no-untyped-def]
 
 
 @kernel(inline=False)
-def _value_positions(state, worth, has, owes, book):  # type: ignore[no-untyped-def]
+def _value_positions(state, has, owes, book):  # type: ignore[no-untyped-def]
     """Write collateral, its weighted value and debt of every position: (3, n_positions)."""
     for position in range(book.shape[1]):
-        book[0, position], book[1, position], book[2, position] = _value(
-            state, position, worth, has, owes
-        )
-
-
-class _Values(NamedTuple):
-    """What a scaled claim or debt is worth at given prices and a tick."""
-
-    worth: np.ndarray  # float64, (2, n_reserves), 1 and liquidation threshold, 0: no collateral
-    has: np.ndarray  # float64, (n_reserves,), USD per scaled claim
-    owes: np.ndarray  # float64, (n_reserves,), USD per scaled debt
-
-
-def _values_at(
-    state: LendingState, price: np.ndarray, indices: tuple[np.ndarray, np.ndarray]
-) -> _Values:
-    counts = (state.reserves["flag_bits"] & 16) != 0
-    worth = np.stack([np.ones(len(price)), state.reserves["liquidation_threshold"]]) * counts
-    return _Values(worth, indices[0] * price, indices[1] * price)
+        book[0, position], book[1, position], book[2, position] = _value(state, position, has, owes)
 
 
 def value_book(state: LendingState, price: np.ndarray, now: int) -> Book:
@@ -102,8 +86,8 @@ def value_book(state: LendingState, price: np.ndarray, now: int) -> Book:
     price : float64, (n_reserves,), USD
     """
     book = np.empty((3, len(state.positions)))
-    values = _values_at(state, price, grown_indices(state, now))
-    _value_positions(state, *values, book)
+    supply_index, borrow_index = grown_indices(state, now)
+    _value_positions(state, supply_index * price, borrow_index * price, book)
     return Book(*book)
 
 
@@ -117,10 +101,10 @@ def shortfall_shares(book: Book) -> np.ndarray:
 
 
 @kernel(inline=False)
-def _note_unsafe(state, worth, has, owes, index, now, since, latent):  # type: ignore[no-untyped-def]
+def _note_unsafe(state, has, owes, index, now, since, latent):  # type: ignore[no-untyped-def]
     """Note since when positions are unsafe; add to `latent` the debt beyond their collateral."""
     for position in range(since.shape[0]):
-        collateral, threshold, debt = _value(state, position, worth, has, owes)
+        collateral, threshold, debt = _value(state, position, has, owes)
         if not (debt > 0.0 and threshold < debt):
             since[position] = -1
         elif since[position] < 0:
@@ -227,10 +211,9 @@ def sample(world: World, own: tuple[LendingState, LendingDesk]) -> dict[str, Col
     state, desk = own
     reserves, n = state.reserves, len(state.reserves)
     reference = world.prices.reference[reserves["token"]]
-    supply_index, borrow_index = indices = grown_indices(state, world.now)
-    values = _values_at(state, reference, indices)
-    latent = np.zeros(n)
-    _note_unsafe(state, *values, borrow_index, world.now, desk.unsafe_since, latent)
+    supply_index, borrow_index = grown_indices(state, world.now)
+    has, owes, latent = supply_index * reference, borrow_index * reference, np.zeros(n)
+    _note_unsafe(state, has, owes, borrow_index, world.now, desk.unsafe_since, latent)
     rates = np.zeros((n, 3))
     _read_rates(state, rates)
     return {
@@ -246,6 +229,8 @@ def sample(world: World, own: tuple[LendingState, LendingDesk]) -> dict[str, Col
             "oracle_price": reserves["price"],
             "bad_debt": reserves["written_off"] * reference,
             "latent_bad_debt": latent * reference,
+            "treasury": reserves["scaled_treasury"] * supply_index,
+            **{name: reserves[name] for name in BORNE},
         }
     }
 
@@ -301,10 +286,11 @@ def check(world: World, own: tuple[LendingState, LendingDesk]) -> None:
         )
         moved = float(world.ledger.turnover[int(asset["token"])])
         allowed = 1e-9 * (1.0 + moved)
-        if abs(balance - float(asset["cash"])) > allowed:
+        booked = float(asset["cash"] + asset["backstop"])
+        if abs(balance - booked) > allowed:
             raise InvariantError(
-                f"lending reserve {k} ({name}) counts {asset['cash']:.12g} in cash; its account "
-                f"holds {balance:.12g}"
+                f"lending reserve {k} ({name}) counts {booked:.12g} in cash and backstop; its "
+                f"account holds {balance:.12g}"
             )
         for what, total, parts in (
             ("claims", float(asset["scaled_supply"]), float(scaled_claims[k])),

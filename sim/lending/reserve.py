@@ -24,6 +24,7 @@ PAUSED = int(ReserveFlag.PAUSED)
 COLLATERAL = int(ReserveFlag.COLLATERAL)
 TREASURY = int(LossBearer.TREASURY)
 SUPPLIERS = int(LossBearer.SUPPLIERS)
+BACKSTOP = int(LossBearer.BACKSTOP)
 
 
 @kernel
@@ -141,6 +142,8 @@ def bear_deficit(state, asset):  # type: ignore[no-untyped-def]
         bearer = state.loss_order[asset.market, place]
         if bearer == TREASURY:
             _take_from_treasury(asset)
+        elif bearer == BACKSTOP:
+            _take_from_backstop(asset)
         elif bearer == SUPPLIERS:
             _take_from_claims(asset)
     return asset.deficit
@@ -150,6 +153,7 @@ def bear_deficit(state, asset):  # type: ignore[no-untyped-def]
 def _take_from_treasury(asset):  # type: ignore[no-untyped-def]
     index = asset.supply_index
     held = asset.scaled_treasury * index
+    asset.borne_by_treasury += min(asset.deficit, held)
     if asset.deficit < held:
         asset.scaled_treasury -= asset.deficit / index
         asset.deficit = 0.0
@@ -159,8 +163,18 @@ def _take_from_treasury(asset):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def _take_from_backstop(asset):  # type: ignore[no-untyped-def]
+    paid = min(asset.deficit, asset.backstop)
+    asset.borne_by_backstop += paid
+    asset.backstop -= paid
+    asset.cash += paid
+    asset.deficit -= paid
+
+
+@kernel
 def _take_from_claims(asset):  # type: ignore[no-untyped-def]
     claims = total_supply(asset)
+    asset.borne_by_suppliers += min(asset.deficit, claims)
     if asset.deficit < claims:
         asset.supply_index *= 1.0 - asset.deficit / claims
         asset.deficit = 0.0

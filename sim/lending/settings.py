@@ -65,6 +65,38 @@ class ReserveSettings(Config):
     is_paused: bool = Field(False, description="Nothing at all.")
     can_be_borrowed: bool = Field(True, description="Whether it can be borrowed.")
     can_be_collateral: bool = Field(True, description="Whether claims on it secure debts.")
+    debt_ceiling: float | None = Field(
+        None,
+        ge=0.0,
+        description="Most that all accounts with it alone as collateral may owe, tokens without "
+        "interest, counted as one quote unit each: collateral in isolation. Plain when left out.",
+        json_schema_extra={"unit": "quote unit"},
+    )
+    can_be_borrowed_in_isolation: bool = Field(
+        False, description="Whether accounts in isolation may owe it."
+    )
+    backstop: float = Field(
+        0.0,
+        ge=0.0,
+        description="Tokens that an insurer has put aside to bear bad debt of the reserve.",
+        json_schema_extra={"unit": "token"},
+    )
+
+
+class ModeSettings(Config):
+    """An efficiency mode: limits for accounts that keep to assets which move together."""
+
+    loan_to_value: float = Field(ge=0.0, le=1.0, description="Replaces that of its collateral.")
+    liquidation_threshold: float = Field(
+        gt=0.0, le=1.0, description="Replaces that of its collateral."
+    )
+    liquidation_bonus: float = Field(ge=0.0, le=1.0, description="Replaces that of its collateral.")
+    collateral_assets: list[str] = Field(
+        min_length=1, description="Symbols of the reserves to which these limits apply."
+    )
+    borrowable_assets: list[str] = Field(
+        min_length=1, description="Symbols of the reserves that may be owed in the mode."
+    )
 
 
 class LendingConfig(Config):
@@ -85,7 +117,10 @@ class LendingConfig(Config):
         le=1.0,
         description="Health factor at or below which all may be repaid; 0: never.",
     )
-    loss_order: list[Literal["treasury", "suppliers"]] = Field(
+    efficiency_modes: dict[str, ModeSettings] = Field(
+        {}, description="Efficiency modes by label; accounts enter them one at a time."
+    )
+    loss_order: list[Literal["treasury", "backstop", "suppliers"]] = Field(
         ["treasury", "suppliers"],
         description="Who bears bad debt, first bearer first; what is left stays an open deficit.",
     )

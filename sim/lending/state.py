@@ -54,6 +54,13 @@ RESERVE = np.dtype(  # one asset of one market; tokens unless said otherwise
         ("liquidation_protocol_fee", "f8"),  # fraction of the bonus that goes to the treasury
         ("supply_cap", "f8"),  # inf: none
         ("borrow_cap", "f8"),  # inf: none
+        ("debt_ceiling", "f8"),  # most debt against it in isolation, without interest; inf: none
+        ("isolated_debt", "f8"),  # tokens lent against it in isolation and not repaid
+        ("pending_loan_to_value", "f8"),  # kept while frozen with a loan to value of 0; -1: none
+        ("backstop", "f8"),  # an insurer's tokens, beside the cash on the market's account
+        ("borne_by_treasury", "f8"),  # parts of `written_off`, with `deficit` all of it
+        ("borne_by_backstop", "f8"),
+        ("borne_by_suppliers", "f8"),
     ],
     align=True,
 )
@@ -77,6 +84,20 @@ POSITION = np.dtype(
         ("market", "i4"),  # row of `markets`
         ("population", "i4"),  # whose account it is
         ("owner", "i4"),  # row in that population
+        ("mode", "i4"),  # row of `modes`, -1: none
+    ],
+    align=True,
+)
+
+MODE = np.dtype(  # an efficiency mode
+    [
+        ("market", "i8"),
+        ("first_reserve", "i8"),  # of the market: bit 0 of both sets
+        ("collateral_bits", "i8"),  # reserves to which the limits of the mode apply
+        ("borrowable_bits", "i8"),  # reserves that may be owed in the mode
+        ("loan_to_value", "f8"),
+        ("liquidation_threshold", "f8"),
+        ("liquidation_bonus", "f8"),
     ],
     align=True,
 )
@@ -86,15 +107,18 @@ POSITION = np.dtype(
 class LendingState(NamedTuple):
     """All lending markets with their reserves and positions.
 
-    A position has a few slots of each kind; a free slot holds reserve -1 and amount 0.
+    A position has a few slots of each kind; a free slot holds reserve -1, amount 0 and secures
+    nothing.
     """
 
     reserves: records(RESERVE)  # type: ignore[valid-type]
     markets: records(MARKET)  # type: ignore[valid-type]
     loss_order: I8x2  # int64, (n_markets, n_bearers), `LossBearer`, first bearer first
+    modes: records(MODE)  # type: ignore[valid-type]
     positions: records(POSITION)  # type: ignore[valid-type]
     collateral_reserve: I4x2  # int32, (n_positions, n_collateral_slots), row of `reserves`
     collateral_scaled: F8x2  # float64, (n_positions, n_collateral_slots)
+    is_used: I4x2  # int32, (n_positions, n_collateral_slots), 1: the account lets it secure debts
     debt_reserve: I4x2  # int32, (n_positions, n_debt_slots), row of `reserves`
     debt_scaled: F8x2  # float64, (n_positions, n_debt_slots)
 
@@ -131,9 +155,11 @@ def make_state(
         reserves=_make_reserves(markets, tokens, price_feeds, now),
         markets=_make_markets(markets, chains),
         loss_order=loss_order,
+        modes=_make_modes(markets),
         positions=_blank(0, POSITION),
         collateral_reserve=np.full((0, n_collateral_slots), -1, np.int32),
         collateral_scaled=np.zeros((0, n_collateral_slots)),
+        is_used=np.zeros((0, n_collateral_slots), np.int32),
         debt_reserve=np.full((0, n_debt_slots), -1, np.int32),
         debt_scaled=np.zeros((0, n_debt_slots)),
     )
@@ -156,6 +182,25 @@ def _make_markets(markets: Sequence[MarketConfig], chains: Sequence[int]) -> np.
     return table
 
 
+def _make_modes(markets: Sequence[MarketConfig]) -> np.ndarray:
+    table = _blank(sum(len(market.modes) for market in markets), MODE)
+    k, first = 0, 0
+    for row, market in enumerate(markets):
+        for mode in market.modes:
+            table[k] = (
+                row,
+                first,
+                sum(1 << asset for asset in set(mode.collateral)),
+                sum(1 << asset for asset in set(mode.borrowable)),
+                mode.loan_to_value,
+                mode.liquidation_threshold,
+                mode.liquidation_bonus,
+            )
+            k += 1
+        first += len(market.reserves)
+    return table
+
+
 def _make_reserves(
     markets: Sequence[MarketConfig], tokens: Sequence[int], price_feeds: Sequence[int], now: int
 ) -> np.ndarray:
@@ -167,6 +212,7 @@ def _make_reserves(
     table["flag_bits"] = [asset.flag_bits for asset in assets]
     table["last_update"] = now
     table["supply_index"] = table["borrow_index"] = 1.0
+    table["pending_loan_to_value"] = -1.0
     for field in fields(ReserveConfig):
         if field.name in (RESERVE.names or ()):  # what the flags do not say
             table[field.name] = [getattr(asset, field.name) for asset in assets]
@@ -191,10 +237,12 @@ def add_positions(
     positions[: len(state.positions)] = state.positions
     added = positions[len(state.positions) :]
     added["market"], added["population"], added["owner"] = market, population, owner
+    added["mode"] = -1
     return state._replace(
         positions=positions,
         collateral_reserve=_grown(state.collateral_reserve, n, -1),
         collateral_scaled=_grown(state.collateral_scaled, n, 0),
+        is_used=_grown(state.is_used, n, 0),
         debt_reserve=_grown(state.debt_reserve, n, -1),
         debt_scaled=_grown(state.debt_scaled, n, 0),
     )

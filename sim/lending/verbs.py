@@ -5,7 +5,8 @@ of the market before anything that depends on them.
 
 Arguments of the verbs: `a` is the sender's position (for a liquidation the borrower's), `b` the
 reserve (for a liquidation `pair_of(debt reserve, collateral reserve)`), `amount` tokens, inf =
-all.
+all. What an account says about itself, liquidation for a claim, and unwinding are in
+`sim.lending.standing`, `claim_liquidation` and `unwinding`.
 """
 
 from __future__ import annotations
@@ -20,9 +21,7 @@ from sim.ledger import Ledger, balance_of, slot, transfer
 from sim.lending.account import health_factor
 from sim.lending.liquidation import UNDERLYING, liquidate, quote_liquidate
 from sim.lending.market import borrow, repay, supply, withdraw
-from sim.lending.reserve import (
-    accrue,
-)
+from sim.lending.reserve import accrue, is_open
 from sim.lending.state import LendingState
 from sim.mempool import Outbox
 from sim.orders import FLASH_LOAN, FLASH_REPAY, order_at
@@ -34,6 +33,7 @@ OK = int(Status.OK)
 NOT_ALLOWED = int(Status.NOT_ALLOWED)
 NO_POSITION = int(Status.NO_POSITION)
 NO_CASH = int(Status.NO_CASH)
+HALTED = int(Status.HALTED)
 SLIPPAGE = int(Status.SLIPPAGE)
 BAD_AMOUNT = int(Status.BAD_AMOUNT)
 _TO_REPAYMENT = FLASH_REPAY - FLASH_LOAN
@@ -88,7 +88,7 @@ def is_reserve_of(state, reserve, market):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _check_order(state, venues, order):  # type: ignore[no-untyped-def]
+def check_order(state, venues, order):  # type: ignore[no-untyped-def]
     """Return OK, NO_POSITION or NOT_ALLOWED for the rows that an order names."""
     market = venues.row[order.venue]
     if not is_owner(state, order.a, order.group, order.row):
@@ -99,14 +99,14 @@ def _check_order(state, venues, order):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _pay_in(state, desk, ledger, order, market, token, amount):  # type: ignore[no-untyped-def]
+def pay_in(state, desk, ledger, order, market, token, amount):  # type: ignore[no-untyped-def]
     """Book tokens that the sender pays to the market."""
     transfer(ledger, order.group, order.row, desk.group[0], desk.account[market], token, amount)
     order.token_in, order.amount_in = token, amount
 
 
 @kernel
-def _pay_out(state, desk, ledger, order, market, token, amount):  # type: ignore[no-untyped-def]
+def pay_out(state, desk, ledger, order, market, token, amount):  # type: ignore[no-untyped-def]
     """Book tokens that the market pays to the sender: all it holds where rounding left it short."""
     group, account = desk.group[0], desk.account[market]
     amount = min(amount, balance_of(ledger, group, account, token))
@@ -119,7 +119,7 @@ def on_supply(binding, message):  # type: ignore[no-untyped-def]
     """Supply tokens as collateral."""
     state, desk, ledger, venues, _, _ = unpack(binding)
     order = order_at(message)
-    status = _check_order(state, venues, order)
+    status = check_order(state, venues, order)
     if status != OK:
         return status
     token = state.reserves[order.b].token
@@ -127,7 +127,7 @@ def on_supply(binding, message):  # type: ignore[no-untyped-def]
     status, paid = supply(state, order.a, order.b, order.amount, held, order.time)
     if status == OK:
         market = venues.row[order.venue]
-        _pay_in(state, desk, ledger, order, market, token, paid)
+        pay_in(state, desk, ledger, order, market, token, paid)
     return status
 
 
@@ -136,7 +136,7 @@ def on_withdraw(binding, message):  # type: ignore[no-untyped-def]
     """Withdraw supplied tokens."""
     state, desk, ledger, venues, feeds, prices = unpack(binding)
     order = order_at(message)
-    status = _check_order(state, venues, order)
+    status = check_order(state, venues, order)
     if status != OK:
         return status
     token, market = state.reserves[order.b].token, venues.row[order.venue]
@@ -145,7 +145,7 @@ def on_withdraw(binding, message):  # type: ignore[no-untyped-def]
     refresh_prices(state, venues, feeds, prices, market, order.time)
     status, paid = withdraw(state, order.a, order.b, order.amount, order.time)
     if status == OK:
-        _pay_out(state, desk, ledger, order, market, token, paid)
+        pay_out(state, desk, ledger, order, market, token, paid)
     return status
 
 
@@ -154,7 +154,7 @@ def on_borrow(binding, message):  # type: ignore[no-untyped-def]
     """Borrow against the collateral of a position."""
     state, desk, ledger, venues, feeds, prices = unpack(binding)
     order = order_at(message)
-    status = _check_order(state, venues, order)
+    status = check_order(state, venues, order)
     if status != OK:
         return status
     token, market = state.reserves[order.b].token, venues.row[order.venue]
@@ -163,7 +163,7 @@ def on_borrow(binding, message):  # type: ignore[no-untyped-def]
     refresh_prices(state, venues, feeds, prices, market, order.time)
     status, paid = borrow(state, order.a, order.b, order.amount, order.time)
     if status == OK:
-        _pay_out(state, desk, ledger, order, market, token, paid)
+        pay_out(state, desk, ledger, order, market, token, paid)
     return status
 
 
@@ -172,19 +172,19 @@ def on_repay(binding, message):  # type: ignore[no-untyped-def]
     """Repay a debt, anybody's."""
     state, desk, ledger, venues, _, _ = unpack(binding)
     order = order_at(message)
-    status = _check_order(state, venues, order)
+    status = check_order(state, venues, order)
     if status != OK:
         return status
     token = state.reserves[order.b].token
     held = balance_of(ledger, order.group, order.row, token)
     status, paid = repay(state, order.a, order.b, order.amount, held, order.time)
     if status == OK:
-        _pay_in(state, desk, ledger, order, venues.row[order.venue], token, paid)
+        pay_in(state, desk, ledger, order, venues.row[order.venue], token, paid)
     return status
 
 
 @kernel
-def _check_liquidation(state, ledger, venues, order):  # type: ignore[no-untyped-def]
+def check_liquidation(state, ledger, venues, order):  # type: ignore[no-untyped-def]
     """Return OK or why the rows and tokens of a liquidation order cannot work."""
     market = venues.row[order.venue]
     debt, collateral = order.b >> _HALF, order.b & _MASK
@@ -201,7 +201,7 @@ def on_quote_liquidate(binding, message):  # type: ignore[no-untyped-def]
     """Say what a liquidation would repay and seize."""
     state, _, ledger, venues, feeds, prices = unpack(binding)
     order = order_at(message)
-    status = _check_liquidation(state, ledger, venues, order)
+    status = check_liquidation(state, ledger, venues, order)
     if status != OK:
         return status
     now = order.time
@@ -223,7 +223,7 @@ def on_liquidate(binding, message):  # type: ignore[no-untyped-def]
     """Repay at most `amount` of a debt; `limit` is the least collateral to receive."""
     state, desk, ledger, venues, feeds, prices = unpack(binding)
     order = order_at(message)
-    status = _check_liquidation(state, ledger, venues, order)
+    status = check_liquidation(state, ledger, venues, order)
     if status != OK:
         return status
     market, now = venues.row[order.venue], order.time
@@ -240,9 +240,9 @@ def on_liquidate(binding, message):  # type: ignore[no-untyped-def]
     if status != OK:
         return status
     liquidate(state, order.a, debt, collateral, order.amount, held, UNDERLYING, now)
-    _pay_in(state, desk, ledger, order, market, paid_token, repaid)
+    pay_in(state, desk, ledger, order, market, paid_token, repaid)
     token = state.reserves[collateral].token
-    _pay_out(state, desk, ledger, order, market, token, seized)
+    pay_out(state, desk, ledger, order, market, token, seized)
     order.x, order.y, order.amount1 = health, state.reserves[collateral].price, fee
     order.price_after = bad_debt
     return OK
@@ -278,6 +278,8 @@ def on_quote_flash_loan(binding, message):  # type: ignore[no-untyped-def]
         return NOT_ALLOWED
     if not 0.0 < order.amount < math.inf:
         return BAD_AMOUNT
+    if not is_open(state.reserves[order.b]):
+        return HALTED
     if order.amount > state.reserves[order.b].cash:
         return NO_CASH
     order.token_out = state.reserves[order.b].token
@@ -297,7 +299,7 @@ def on_flash_loan(binding, message):  # type: ignore[no-untyped-def]
     market, token = venues.row[order.venue], state.reserves[order.b].token
     accrue(state.reserves[order.b], order.time)
     state.reserves[order.b].cash -= order.amount
-    _pay_out(state, desk, ledger, order, market, token, order.amount)
+    pay_out(state, desk, ledger, order, market, token, order.amount)
     return OK
 
 
@@ -325,7 +327,7 @@ def on_flash_repay(binding, message):  # type: ignore[no-untyped-def]
     asset.cash += order.amount1
     if asset.supply_index > 0.0:
         asset.scaled_treasury += fee / asset.supply_index
-    _pay_in(state, desk, ledger, order, market, asset.token, order.amount1)
+    pay_in(state, desk, ledger, order, market, asset.token, order.amount1)
     order.fee_paid = fee
     return OK
 

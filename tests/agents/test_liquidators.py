@@ -677,3 +677,59 @@ def test_the_same_seed_gives_the_same_liquidations():
         set_price(world, 1_860.0)
         logs.append(of(world, run(world, 240).fills).tobytes())
     assert logs[0] == logs[1]
+
+
+# --- claims in place of tokens --------------------------------------------------------------------
+
+
+def short_world(**changes):
+    """An account of 10 ETH and 15,000 USD falls below 1 at 1,860; the market has 1 ETH of cash."""
+    world = world_with(
+        (10.0, 15_000.0), steps={120: 1_860.0}, overrides=KEEPERS, exit=HOLDING, **changes
+    )
+    state = world.shared[LendingState]
+    book = next(k for k, p in enumerate(state.positions) if state.collateral_scaled[k].max() > 1e5)
+    ether = reserve_of(world, world.venue("market"), "ETH")
+    enter(world, np.array([book]), ether, np.array([509.0]), are_debts=True)
+    return world, ether
+
+
+def test_without_taking_claims_only_what_the_cash_covers_is_liquidated():
+    world, _ = short_world()
+    done = liquidations(world, run(world, 600))
+    assert done["amount_out"].sum() <= 1.0
+
+
+def test_claims_are_taken_over_where_cash_is_short():
+    world, ether = short_world(claim_share=1.0, claim_discount=0.02)
+    state = world.shared[LendingState]
+    before = float(state.reserves[ether]["scaled_supply"])
+    log = run(world, 600)
+    taken = of(world, log.fills, verb="lending.liquidate_for_claim")
+    taken = taken[taken["status"] == OK]
+    assert taken["amount_in"][0] == pytest.approx(7_500.0, rel=1e-6)
+    assert taken["amount_out"][0] == pytest.approx(7_500.0 / 1_860.0 * 1.05, rel=1e-6)
+    paid = of(world, log.fills, verb="lending.withdraw")
+    out = paid["amount_out"][paid["status"] == OK].sum()
+    assert float(state.reserves[ether]["scaled_supply"]) == pytest.approx(before - out, rel=1e-9)
+
+
+def test_claims_become_tokens_when_there_is_cash_again():
+    world, ether = short_world(claim_share=1.0, claim_discount=0.02)
+    log = run(world, 600)
+    state, desk = world.shared[LendingState], world.states["lending"][1]
+    world.endow(int(desk.group[0]), int(desk.account[0]), int(state.reserves[ether]["token"]), 20.0)
+    state.reserves[ether]["cash"] += 20.0
+    world.advance(ticks(2_400))
+    paid = of(world, log.fills, verb="lending.withdraw")
+    taken = of(world, log.fills, verb="lending.liquidate_for_claim")
+    got = paid["amount_out"][paid["status"] == OK].sum()
+    assert got == pytest.approx(
+        taken["amount_out"][taken["status"] == OK].sum(), rel=1e-4
+    )  # and interest
+
+
+def test_a_discount_beyond_the_bonus_keeps_them_from_claims():
+    world, _ = short_world(claim_share=1.0, claim_discount=0.06)
+    log = run(world, 600)
+    assert len(of(world, log.fills, verb="lending.liquidate_for_claim")) == 0

@@ -12,6 +12,7 @@ from agents.suppliers import (
     NEVER,
     SLOW,
     SuppliersConfig,
+    is_in_share,
     speeds_of,
 )
 from experiments.kinds import mechanisms
@@ -379,3 +380,81 @@ def test_who_waited_for_cash_stays_when_the_reason_is_gone():
     fills = watch.until(24.0)
     assert len(fills) == 0
     assert claims(world)[0] == pytest.approx(SUPPLIED)
+
+
+# --- those who borrow when stuck ------------------------------------------------------------------
+
+
+def loan_world(**changes):
+    """1m USD supplied and 999,000 lent: nothing to withdraw; the borrower's 1,000 ETH are cash."""
+    given = {"stuck_borrow_share": 1.0, "stuck_assets": ["ETH"], "stuck_minutes": 30.0}
+    return market_world(debt=999_999.9, cash=999_999.9, **(given | changes))
+
+
+def ether_held(world):
+    return world.balances("lenders", world.token(HOME, "ETH"))
+
+
+def test_the_stuck_borrow_what_has_cash_up_to_their_share_of_the_limit_and_are_gone():
+    """A claim of 100,000 USD at 75 % carries 75,000; nine tenths of it are 33.75 ETH."""
+    world = loan_world()
+    fills = Watch(world).until(6.0)
+    claim = claims(world)
+    np.testing.assert_allclose(ether_held(world), 0.9 * 0.75 * claim / 2_000.0, rtol=1e-9)
+    assert (world.states["lenders"].is_leaving == 2).all()
+    assert (fills["status"] == Status.OK).all()
+    assert len(fills) == 10
+
+
+def test_they_try_to_withdraw_for_a_while_first():
+    world = loan_world(count=1, stuck_minutes=120.0)
+    fills = Watch(world).until(6.0)
+    alarmed = 60.0 / HOUR  # the first look
+    assert fills["time"][0] / 1e6 / HOUR >= alarmed + 5.0 / 60.0 + 2.0
+
+
+def test_their_share_is_by_value():
+    deposits = uniform_column(3, "size", 2_000) + 0.5
+    chosen = is_in_share(deposits, uniform_column(3, "order", 2_000), 0.4)
+    largest = deposits.max() / deposits.sum()
+    assert deposits[chosen == 1].sum() / deposits.sum() == pytest.approx(0.4, abs=largest)
+
+
+def test_without_a_share_nobody_borrows():
+    world = loan_world(stuck_borrow_share=0.0)
+    Watch(world).until(6.0)
+    assert ether_held(world).sum() == 0.0
+
+
+def test_loans_end_with_the_cash_of_the_asset():
+    world = loan_world(count=40)
+    state = world.shared[LendingState]
+    ether = state.reserves[reserve_of(world, world.venue("market"), "ETH")]
+    ether["borrow_cap"] = 100.0
+    Watch(world).until(8.0)
+    assert 0.0 < ether_held(world).sum() <= 100.0
+    assert (world.states["lenders"].is_leaving == 1).any()  # still trying
+
+
+def test_after_calm_they_repay_and_are_back_in():
+    world = loan_world(calm_hours=6.0)
+    watch = Watch(world)
+    watch.until(4.0)
+    assert ether_held(world).sum() > 0.0
+    ask(world, "repay", 999_999.9)
+    watch.until(14.0)
+    assert ether_held(world).sum() == pytest.approx(0.0, abs=1e-9)
+    assert (world.states["lenders"].is_leaving == 0).all()
+    assert claims(world).sum() == pytest.approx(SUPPLIED)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"stuck_borrow_share": 0.4}, "name the stuck_assets"),
+        ({"stuck_assets": ["USD"]}, "which they find no cash of"),
+    ],
+)
+def test_loans_that_make_no_sense_are_refused(changes, message):
+    with pytest.raises(ValidationError, match=message):
+        config_of(**changes)

@@ -275,3 +275,47 @@ def test_everyone_can_leave_a_bridge_that_was_never_deceived(lock_world):
     assert np.all(w.held("other", "bETH") == 0.0)
     assert w.state.queued.sum() == 0.0
     assert w.state.escrow[0] == pytest.approx(0.0, abs=1e-12)
+
+
+# --- who bears a shortfall ------------------------------------------------------------------------
+
+
+def values_of(w):
+    w.run(1.0)
+    tokens = [w.world.token("home", "ETH"), w.world.token("other", "bETH")]
+    return [w.world.prices.fundamental[token] / PRICE for token in tokens]
+
+
+@pytest.mark.parametrize("mode", ["mint_on_destination", "release_from_escrow"])
+def test_a_remote_loss_leaves_the_home_token_alone(lock_world, mode):
+    w = lock_world(wrapped_each=100.0)
+    w.shock("forge", mode=mode, population="people", amount=125.0)
+    wrapped = 500.0 / 625.0 if mode == "mint_on_destination" else 375.0 / 500.0
+    assert values_of(w) == [1.0, pytest.approx(wrapped, rel=1e-12)]
+
+
+@pytest.mark.parametrize("mode", ["mint_on_destination", "release_from_escrow"])
+def test_a_uniform_loss_is_shared_by_all_holders_of_both_tokens(lock_world, mode):
+    """5,500 ETH exist, 500 of them locked for 500 bETH; 125 claims more share the same 5,500."""
+    w = lock_world(wrapped_each=100.0, loss_allocation="uniform")
+    w.shock("forge", mode=mode, population="people", amount=125.0)
+    kept = 5_500.0 / 5_625.0
+    assert values_of(w) == [pytest.approx(kept, rel=1e-12), pytest.approx(kept, rel=1e-12)]
+    w.world.check()
+
+
+def test_holders_outside_the_world_share_a_uniform_loss(lock_world):
+    w = lock_world(wrapped_each=100.0, loss_allocation="uniform", total_supply=10_000.0)
+    w.shock("forge", mode="release_from_escrow", population="people", amount=125.0)
+    assert values_of(w)[0] == pytest.approx(10_000.0 / 10_125.0, rel=1e-12)
+
+
+def test_without_a_forgery_a_uniform_bridge_is_worth_par(lock_world):
+    w = lock_world(wrapped_each=100.0, loss_allocation="uniform")
+    w.send(0, 0, 10.0)
+    assert values_of(w) == [1.0, 1.0]
+
+
+def test_fewer_tokens_than_the_world_holds_cannot_exist(lock_world):
+    with pytest.raises(InputError, match=r"total_supply \(100\) must be at least the 5500 tokens"):
+        lock_world(wrapped_each=100.0, loss_allocation="uniform", total_supply=100.0)
