@@ -75,7 +75,9 @@ class BorrowersConfig(Config):
     collateral: str = Field(description="Symbol of the collateral.")
     debt: str = Field(description="Symbol of the debt.")
     debt_usd: float = Field(
-        gt=0.0, description="Debt of all at the start.", json_schema_extra={"unit": "USD"}
+        gt=0.0,
+        description="Debt of all at the start.",
+        json_schema_extra={"unit": "USD", "stress": {"book_scale": "multiply"}},
     )
     debt_log_sd: float = Field(
         2.7, ge=0.0, le=5.0, description="Standard deviation of the logarithm of debts."

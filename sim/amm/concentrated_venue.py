@@ -58,7 +58,7 @@ class ConcentratedConfig(Config):
         le=1e15,
         description="Value of the first liquidity, which belongs to the genesis account; "
         "populations of liquidity providers add theirs.",
-        json_schema_extra={"unit": "USD"},
+        json_schema_extra={"unit": "USD", "stress": {"liquidity_scale": "multiply"}},
     )
     half_width: float | None = Field(
         None,

@@ -78,7 +78,7 @@ class ConstantProductConfig(Config):
         gt=0.0,
         le=1e15,
         description="Value of both reserves at the start, half in each token.",
-        json_schema_extra={"unit": "USD"},
+        json_schema_extra={"unit": "USD", "stress": {"liquidity_scale": "multiply"}},
     )
     fees_compound: bool = Field(
         True, description="Whether fees join the reserves (Uniswap v2) or are kept beside them."
