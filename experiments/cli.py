@@ -1,4 +1,4 @@
-"""The command line: `undertow run`, `sweep`, `verdict`, `scenarios`, `schema`, `records`, `compile`.
+"""The command line: `undertow run`, `sweep`, `verdict`, and what helps with their files.
 
 Only typer and the standard library are imported here; each command loads what it needs, so that
 `--help` answers at once.

@@ -68,7 +68,7 @@ def steps_of(path: str) -> tuple[str | int, ...]:
     """
     if not (_PATH.fullmatch(path) and path.isprintable()):
         raise InputError(
-            f"path {path[:80]!a} is malformed; join names by dots and write [i] for item i of a list"
+            f"path {path[:80]!a} is malformed; join names by dots, and write [i] for item i"
         )
     return tuple(int(index) if index else name for index, name in _STEP.findall(path))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from matplotlib.patches import Rectangle
 
 from analysis.style import DPI, make_figure, styled
@@ -13,6 +12,8 @@ from analysis.style import DPI, make_figure, styled
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    import pandas as pd
 
 _ORDER = ("FAIL", "UNDECIDED", "PASS")
 _COLORS = {

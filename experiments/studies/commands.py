@@ -17,15 +17,13 @@ from experiments.studies.console import (
 )
 from experiments.studies.deciding import Decision, decide_in_rounds, decide_once
 from experiments.studies.engines import make_engine
+from experiments.studies.estimates import FAIL, PASS, UNDECIDED
 from experiments.studies.plan import Plan, code_version, requirements_of
 from experiments.studies.store import Store
 from experiments.studies.study import load_study
 from experiments.studies.sweep import sweep
 from experiments.studies.verdicts import (
     EXIT_CODES,
-    FAIL,
-    PASS,
-    UNDECIDED,
     by_setting,
     extreme_passing,
     findings_table,

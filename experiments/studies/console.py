@@ -159,7 +159,7 @@ def print_sweep(progress: SweepProgress, place: str, command: str) -> None:
 def print_decision(decision: Decision) -> None:
     """Print the verdict of every requirement at every setting."""
     table = Table(box=None)
-    levers = list(decision.findings[0].setting.values)
+    levers = list(decision.findings[0].setting.levers)
     for title in (*levers, "requirement", "verdict"):
         table.add_column(title, overflow="fold")
     for title in ("estimate", "interval", "runs", "failed", "worst corner"):
@@ -174,7 +174,7 @@ def print_decision(decision: Decision) -> None:
 def _cells(finding: Finding) -> list[str]:
     e = finding.estimate
     return [
-        *(_short(value) for value in finding.setting.values.values()),
+        *(_short(value) for value in finding.setting.levers.values()),
         finding.requirement.text,
         finding.verdict,
         _short(e.value),

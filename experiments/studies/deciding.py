@@ -10,15 +10,15 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from experiments.studies.estimates import UNDECIDED
-from experiments.studies.sweep import sweep
+from experiments.studies.sweep import sweep, unwatched
 from experiments.studies.verdicts import Finding, by_setting, evaluate, settings_of
 from sim.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    import pandas as pd
 
     from experiments.studies.engines import Engine
     from experiments.studies.plan import Plan
@@ -55,7 +55,7 @@ def decide_in_rounds(
     store: Store,
     make_engine: Callable[[], Engine],
     requirements: Sequence[Requirement],
-    watch: Callable[[Progress], None] = lambda progress: None,
+    watch: Callable[[Progress], None] = unwatched,
     settings: Sequence[Setting] | None = None,
 ) -> Decision:
     """Return the verdicts after as many rounds as it takes, within the budget.

@@ -29,7 +29,9 @@ ENGINES = ("ray", "local")
 class Engine(Protocol):
     """Runs chunks."""
 
-    workers: int
+    @property
+    def workers(self) -> int:
+        """Return how many chunks can run at once."""
 
     def start(self, job: Job) -> None:
         """Make ready for the chunks of a job."""
@@ -63,7 +65,7 @@ class LocalEngine:
     """
 
     def __init__(self, workers: int | None = None) -> None:
-        self.workers = workers or os.cpu_count() or 1
+        self._workers = workers or os.cpu_count() or 1
         self._pool: ProcessPoolExecutor | None = None
         self._waiting: set[Future[ChunkResult]] = set()
         self._here: list[Chunk] = []
@@ -71,11 +73,16 @@ class LocalEngine:
     def start(self, job: Job) -> None:
         """Start the processes."""
         self._job = job
-        if self.workers > 1:
+        if self._workers > 1:
             context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(
-                self.workers, context, initializer=_set_job, initargs=(job,)
+                self._workers, context, initializer=_set_job, initargs=(job,)
             )
+
+    @property
+    def workers(self) -> int:
+        """Return the number of processes."""
+        return self._workers
 
     def submit(self, chunk: Chunk) -> None:
         """Send a chunk to the next free process."""
@@ -150,7 +157,8 @@ class RayEngine:
     @property
     def workers(self) -> int:
         """Return the CPUs of the cluster now."""
-        return max(int(self._ray.cluster_resources().get("CPU", 1)), 1)
+        resources: Any = self._ray.cluster_resources()  # type: ignore[no-untyped-call]
+        return max(int(resources.get("CPU", 1)), 1)
 
     def start(self, job: Job) -> None:
         """Send the job to the cluster once."""

@@ -230,7 +230,7 @@ def _mean(values: np.ndarray, alpha: float, n_failed: int, look: int | None) -> 
 
 
 def bootstrap_bounds(values: np.ndarray, tail: float) -> tuple[float, float]:
-    """Return the BCa bounds of a mean, each leaving `tail` outside; the same data, the same bounds."""
+    """Return the BCa bounds of a mean, each leaving `tail` outside; repeatable to the last bit."""
     from scipy.stats import bootstrap
 
     if np.ptp(values) == 0.0:

@@ -16,6 +16,7 @@ import io
 import json
 import os
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +48,7 @@ class Generation:
         cuts = [0, *range(self.pilot, len(self.runs), self.chunk), len(self.runs)]
         return [
             (f"{self.number:04d}-{k:06d}", self.runs[start:end])
-            for k, (start, end) in enumerate(zip(cuts, cuts[1:], strict=False))
+            for k, (start, end) in enumerate(pairwise(cuts))
             if end > start
         ]
 
@@ -156,7 +157,7 @@ class Store:
             same = known["identity"] == about["identity"]
         except (ValueError, KeyError, TypeError):
             raise InputError(
-                f"{self.place}/study.json is not readable; give another --out, or remove the data set"
+                f"{self.place}/study.json is not readable; give another --out, or remove it all"
             ) from None
         if same:
             return
@@ -180,7 +181,7 @@ class Store:
         strange = [f.base_name for f in found if not f.base_name.startswith(".")]
         if strange:
             raise InputError(
-                f"{self.place} holds {strange[0]!r} and is no data set of a study; give a new folder"
+                f"{self.place} holds {strange[0]!r} and is no data set; give a new folder"
             )
 
     # --- plans -----------------------------------------------------------------------------------
@@ -235,7 +236,8 @@ class Store:
             pq.read_table(pa.BufferReader(self.read(f"runs/{name}")), columns=wanted)
             for name in names
         ]
-        return pa.concat_tables(tables, promote_options="default").to_pandas()
+        whole: pd.DataFrame = pa.concat_tables(tables, promote_options="default").to_pandas()
+        return whole
 
 
 def schema_of(factors: Mapping[str, Sequence[Any]], outcomes: Sequence[str]) -> pa.Schema:

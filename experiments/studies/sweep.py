@@ -55,6 +55,10 @@ class Progress:
         return rest / self.runs_per_second if self.done else float("nan")
 
 
+def unwatched(progress: Progress) -> None:
+    """Let a sweep pass unseen."""
+
+
 def sweep(
     plan: Plan,
     store: Store,
@@ -62,7 +66,7 @@ def sweep(
     *,
     threads: int = 1,
     counts: Mapping[int, int] | None = None,
-    watch: Callable[[Progress], None] = lambda progress: None,
+    watch: Callable[[Progress], None] = unwatched,
 ) -> Progress:
     """Run what is missing of a study.
 
@@ -187,7 +191,7 @@ def _count(progress: Progress, result: ChunkResult) -> None:
 def _gentle_interrupt(progress: Progress) -> Iterator[None]:
     """Let Ctrl-C finish what is in flight; a second one ends at once."""
 
-    def stop(number: int, frame: object) -> None:
+    def stop(*_: object) -> None:
         if progress.is_stopping:
             raise KeyboardInterrupt
         progress.is_stopping = True

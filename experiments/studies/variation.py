@@ -72,7 +72,8 @@ class Variation:
 
     def _place(self, family: str, name: str, path: str) -> Place:
         """Return the place that a path names; refuse one that the scenario does not have."""
-        here, place = self.data, ()
+        here: Any = self.data
+        place: Place = ()
         try:
             steps = steps_of(path)
         except InputError as error:

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.studies.estimates import FAIL, PASS, UNDECIDED, Estimate, decide, estimate
+from experiments.studies.requirements import Requirement
 from experiments.studies.worker import OK
 from sim.errors import InputError
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from experiments.studies.plan import Plan
-    from experiments.studies.requirements import Requirement
 
 EXIT_CODES = {PASS: 0, FAIL: 1, UNDECIDED: 3}
 
@@ -31,13 +31,13 @@ EXIT_CODES = {PASS: 0, FAIL: 1, UNDECIDED: 3}
 class Setting:
     """One combination of lever values."""
 
-    values: dict[str, Any]
+    levers: dict[str, Any]
     points: tuple[int, ...]  # design points that have it
 
     @property
     def text(self) -> str:
         """Return it as it is named in tables."""
-        return ", ".join(f"{name} = {_short(v)}" for name, v in self.values.items()) or "as it is"
+        return ", ".join(f"{name} = {_short(v)}" for name, v in self.levers.items()) or "as it is"
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Finding:
         """Return it as a row of a table."""
         e = self.estimate
         return {
-            **self.setting.values,
+            **self.setting.levers,
             "requirement": self.requirement.text,
             "verdict": self.verdict,
             "estimate": e.value,
@@ -174,22 +174,22 @@ def extreme_passing(
     verdict = by_setting(findings)
     groups: dict[str, list[Setting]] = {}
     for setting in dict.fromkeys(_Key(f.setting) for f in findings):
-        others = {k: v for k, v in setting.of.values.items() if k != lever}
+        others = {k: v for k, v in setting.of.levers.items() if k != lever}
         groups.setdefault(json.dumps(others), []).append(setting.of)
     rows = []
     for text, settings in groups.items():
-        values = [setting.values[lever] for setting in settings]
+        values = [setting.levers[lever] for setting in settings]
         if not all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
             raise InputError(f"lever '{lever}' takes values without an order")
-        ordered = sorted(settings, key=lambda s: s.values[lever], reverse=largest)
+        ordered = sorted(settings, key=lambda s: s.levers[lever], reverse=largest)
         place = next((k for k, s in enumerate(ordered) if verdict[s.text] == PASS), None)
         chosen = None if place is None else ordered[place]
         beyond = ordered[place - 1] if place else (ordered[-1] if place is None else None)
         rows.append(
             {
                 **json.loads(text),
-                lever: None if chosen is None else chosen.values[lever],
-                "next_value": None if beyond is None else beyond.values[lever],
+                lever: None if chosen is None else chosen.levers[lever],
+                "next_value": None if beyond is None else beyond.levers[lever],
                 "next_verdict": None if beyond is None else verdict[beyond.text],
                 "bounds": _bounds_at(findings, chosen),
             }
@@ -266,14 +266,15 @@ def sentence(plan: Plan, finding: Finding, n_looks: int | None) -> str:
         number = version("undertow")
     except PackageNotFoundError:  # run from the source tree
         number = "source"
-    responses = {lever.book for lever in study.levers.values()} or {"no lever"}
+    responses = sorted({str(lever.book) for lever in study.levers.values()}) or ["no lever"]
     peeks = "looked at once" if n_looks is None else f"{n_looks} looks, error kept over all of them"
     return (
         f"{finding.verdict}: at {finding.setting.text}, {r.text} - estimate {_short(e.value)}, "
-        f"{study.confidence:.0%} interval [{_short(e.low)}, {_short(e.high)}] ({e.method}; {peeks}) "
+        f"{study.confidence:.0%} interval [{_short(e.low)}, {_short(e.high)}] "
+        f"({e.method}; {peeks}) "
         f"from {e.n:,} runs of {study.scenario}, {e.n_failed} of them failed and counted as "
         f"violations; seeds from study seed {study.seed}; book response: "
-        f"{', '.join(sorted(responses))}; conditional on the scenario's distribution "
+        f"{', '.join(responses)}; conditional on the scenario's distribution "
         f"(Undertow {number}, code {code_version()[:12]})."
     )
 

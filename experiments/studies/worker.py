@@ -10,14 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
+from experiments.studies.store import Store
 from experiments.studies.variation import Variation
 from sim.errors import InputError, InvariantError, UndertowError
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from experiments.studies.plan import RunSpec
-    from experiments.studies.store import Store
 
 OK, INVALID, BROKEN, FAILED, TIMEOUT = "ok", "invalid", "invariant", "error", "timeout"
 STATUSES = {

@@ -26,7 +26,7 @@ def _quantity(unit: str, description: str, default: Any = ..., **bounds: Any) ->
 
 def _volatility(description: str) -> Any:
     """Return the volatility of a drawn path, which a study may scale."""
-    extra = {"unit": _PER_ROOT_DAY, "stress": {"volatility": "multiply"}}
+    extra: Any = {"unit": _PER_ROOT_DAY, "stress": {"volatility": "multiply"}}
     return Field(..., description=description, json_schema_extra=extra, ge=0)
 
 
