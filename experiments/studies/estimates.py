@@ -14,7 +14,7 @@ out, and a requirement on it is not met while there are any.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -224,26 +224,31 @@ def _mean(values: np.ndarray, alpha: float, n_failed: int, look: int | None) -> 
     if n < 2:
         value = float(values.mean()) if n else math.nan
         return Estimate(value, -math.inf, math.inf, -math.inf, math.inf, n, n_failed, method)
-    low, high = bootstrap_bounds(values, alpha / 2.0)
-    lower, upper = bootstrap_bounds(values, alpha)
+    (low, high), (lower, upper) = bootstrap_bounds(values, alpha / 2.0, alpha)
     return Estimate(float(values.mean()), low, high, lower, upper, n, n_failed, method)
 
 
-def bootstrap_bounds(values: np.ndarray, tail: float) -> tuple[float, float]:
-    """Return the BCa bounds of a mean, each leaving `tail` outside; repeatable to the last bit."""
+def bootstrap_bounds(values: np.ndarray, *tails: float) -> list[tuple[float, float]]:
+    """Return the BCa bounds of a mean for each tail left outside; repeatable to the last bit."""
     from scipy.stats import bootstrap
 
     if np.ptp(values) == 0.0:
-        return float(values[0]), float(values[0])
-    rng = np.random.default_rng([stream_id("bootstrap"), len(values)])
-    found = bootstrap(
-        (values,),
-        np.mean,
-        n_resamples=max(_RESAMPLES, math.ceil(20.0 / tail)),
-        confidence_level=1.0 - 2.0 * tail,
-        method="BCa",
-        rng=rng,
-        vectorized=True,
-        batch=max(1, 2_000_000 // len(values)),
-    ).confidence_interval
-    return float(found.low), float(found.high)
+        return [(float(values[0]), float(values[0]))] * len(tails)
+    options: dict[str, Any] = {
+        "n_resamples": max(_RESAMPLES, math.ceil(20.0 / min(tails))),
+        "rng": np.random.default_rng([stream_id("bootstrap"), len(values)]),
+    }
+    found = []
+    for tail in tails:
+        result = bootstrap(
+            (values,),
+            np.mean,
+            confidence_level=1.0 - 2.0 * tail,
+            method="BCa",
+            batch=max(1, 2_000_000 // len(values)),
+            **options,
+        )
+        options = {"n_resamples": 0, "bootstrap_result": result}  # the same resamples
+        interval = result.confidence_interval
+        found.append((float(interval.low), float(interval.high)))
+    return found

@@ -240,8 +240,7 @@ def paired_differences(
         raise InputError(
             f"settings {first.text} and {second.text} share {n} runs; at least 2 are needed"
         )
-    low, high = bootstrap_bounds(difference, alpha / 2.0)
-    lower, upper = bootstrap_bounds(difference, alpha)
+    (low, high), (lower, upper) = bootstrap_bounds(difference, alpha / 2.0, alpha)
     n_lost = len(joined) - n
     return Estimate(
         float(difference.mean()), low, high, lower, upper, n, n_lost, "paired, BCa bootstrap"

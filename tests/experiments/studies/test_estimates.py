@@ -149,12 +149,12 @@ def test_intervals_of_a_quantile_cover_as_stated(level, n):
 
 
 def test_intervals_of_a_mean_cover_as_stated():
-    # lognormal, 400 values, 300 repeats: standard error of the coverage 1.3 %
+    # lognormal, 400 values, 150 repeats: standard error of the coverage 1.8 %
     rng, mean, hits = np.random.default_rng(5), math.exp(0.5 * 0.5**2), 0
-    for _ in range(300):
+    for _ in range(150):
         made = estimate(MEAN, np.exp(0.5 * rng.standard_normal(400)), ok(400), 0.95)
         hits += made.low <= mean <= made.high
-    assert 0.911 <= hits / 300 <= 0.989
+    assert 0.896 <= hits / 150 <= 1.0
 
 
 def test_the_mean_of_data_without_spread_is_that_value():
