@@ -114,7 +114,7 @@ class BorrowersConfig(Config):
         None,
         gt=0.0,
         description="Debt of all at the start; not with positions.",
-        json_schema_extra={"unit": "USD"},
+        json_schema_extra={"unit": "USD", "stress": {"book_scale": "multiply"}},
     )
     debt_log_sd: float = Field(
         2.7, ge=0.0, le=5.0, description="Standard deviation of the logarithm of debts."

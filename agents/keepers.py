@@ -72,7 +72,7 @@ class KeepersConfig(Config):
         0.0,
         ge=0.0,
         description="Debt tokens of all keepers at the start.",
-        json_schema_extra={"unit": "USD"},
+        json_schema_extra={"unit": "USD", "stress": {"liquidator_capital": "multiply"}},
     )
     largest_share: float = Field(
         0.4,

@@ -117,7 +117,7 @@ class LiquidatorsConfig(Config):
         0.0,
         ge=0.0,
         description="Inventory of all those without flash loans, in equal parts of each token.",
-        json_schema_extra={"unit": "USD"},
+        json_schema_extra={"unit": "USD", "stress": {"liquidator_capital": "multiply"}},
     )
     largest_share: float = Field(
         0.4,

@@ -49,7 +49,9 @@ class LiquidityProvidersConfig(Config):
     pool: str = Field(description="Pool to which they provide.")
     count: int = Field(gt=0, le=1_000_000, description="Number of providers.")
     value_usd: float = Field(
-        gt=0.0, description="Value they bring at the start.", json_schema_extra={"unit": "USD"}
+        gt=0.0,
+        description="Value they bring at the start.",
+        json_schema_extra={"unit": "USD", "stress": {"liquidity_scale": "multiply"}},
     )
     pareto_tail: float = Field(
         1.2, gt=0.5, le=10.0, description="Tail index of their sizes; 1.2: the top 1 % hold half."

@@ -79,7 +79,9 @@ class SuppliersConfig(Config):
     asset: str = Field(description="Symbol of what they supply.")
     count: int = Field(gt=0, le=10_000_000, description="Number of suppliers.")
     supplied_usd: float = Field(
-        gt=0.0, description="Deposits of all at the start.", json_schema_extra={"unit": "USD"}
+        gt=0.0,
+        description="Deposits of all at the start.",
+        json_schema_extra={"unit": "USD", "stress": {"book_scale": "multiply"}},
     )
     pareto_tail: float = Field(1.15, gt=0.5, le=10.0, description="Tail index of deposits.")
     fast_share: float = Field(

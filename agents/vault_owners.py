@@ -74,7 +74,7 @@ class VaultOwnersConfig(Config):
     debt_usd: float = Field(
         gt=0.0,
         description="Debt of all at the start, counted at the market's target price.",
-        json_schema_extra={"unit": "USD"},
+        json_schema_extra={"unit": "USD", "stress": {"book_scale": "multiply"}},
     )
     debt_log_sd: float = Field(
         2.7, ge=0.0, le=5.0, description="Standard deviation of the logarithm of debts."

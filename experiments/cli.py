@@ -1,4 +1,4 @@
-"""The command line: `undertow run`, `scenarios`, `schema`, `records`, `files`, `fit`, `compile`.
+"""The command line: `undertow run`, `sweep`, `verdict`, and what helps with their files.
 
 Only typer and the standard library are imported here; each command loads what it needs, so that
 `--help` answers at once.
@@ -145,6 +145,99 @@ def run(
                 loaded, seed, out=place, force=force, figures=drawer or False, progress=progress
             )
         print_run(result)
+
+
+def _complete_study(incomplete: str) -> list[str]:
+    folder = Path(__file__).parent / "studies" / "shipped"
+    names = sorted(file.stem for file in folder.glob("*.yaml"))
+    return [name for name in names if name.startswith(incomplete)]
+
+
+StudyArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="STUDY",
+        help="Shipped name, or path of a YAML file.",
+        autocompletion=_complete_study,
+    ),
+]
+DataOption = Annotated[
+    str | None,
+    typer.Option(
+        "--out", metavar="DIR", help="Data set: folder or URL; studies/NAME when left out."
+    ),
+]
+EngineOption = Annotated[
+    str, typer.Option(metavar="ENGINE", help="ray: a cluster, or one started here; local: neither.")
+]
+AddressOption = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS", help="Ray cluster to join, e.g. auto or ray://head:10001."),
+]
+WorkersOption = Annotated[
+    int | None, typer.Option(metavar="N", help="Workers on this machine; all cores when left out.")
+]
+
+
+@app.command()
+def sweep(
+    study: StudyArgument,
+    out: DataOption = None,
+    engine: EngineOption = "ray",
+    address: AddressOption = None,
+    workers: WorkersOption = None,
+    threads: Annotated[
+        int, typer.Option(min=1, max=64, metavar="N", help="Worlds at once in a worker.")
+    ] = 1,
+    *,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Say what would run, and run nothing.")
+    ] = False,
+) -> None:
+    """Run what is missing of a study; start it again after any stop and it goes on."""
+    from experiments.studies.commands import sweep_command
+
+    code = sweep_command(study, out, engine, address, workers, threads, only_plan=plan)
+    raise typer.Exit(code)
+
+
+@app.command()
+def verdict(
+    study: StudyArgument,
+    out: DataOption = None,
+    engine: EngineOption = "ray",
+    address: AddressOption = None,
+    workers: WorkersOption = None,
+    require: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TEXT", help="Requirement to decide, in place of the study's."),
+    ] = None,
+    largest: Annotated[
+        str | None, typer.Option(metavar="LEVER", help="Find its largest value that passes.")
+    ] = None,
+    smallest: Annotated[
+        str | None, typer.Option(metavar="LEVER", help="Find its smallest value that passes.")
+    ] = None,
+    *,
+    once: Annotated[
+        bool, typer.Option("--once", help="Judge the runs that are there; run nothing.")
+    ] = False,
+) -> None:
+    """Decide a study's requirements: exit code 0 PASS, 1 FAIL, 3 UNDECIDED."""
+    from experiments.studies.commands import verdict_command
+
+    code = verdict_command(
+        study,
+        out,
+        engine,
+        address,
+        workers,
+        require or (),
+        once=once,
+        largest=largest,
+        smallest=smallest,
+    )
+    raise typer.Exit(code)
 
 
 @scenarios_app.command("list")

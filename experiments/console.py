@@ -26,14 +26,14 @@ _PLAIN_EVERY = 10.0  # seconds between progress lines when not a terminal
 _WIDTH = 110  # of tables when not a terminal
 
 
-def _console(*, stderr: bool = False) -> Console:
+def console_of(*, stderr: bool = False) -> Console:
     """Return a console that shows text as it is: names and paths are not markup."""
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else _WIDTH
     return Console(stderr=stderr, width=width, markup=False, highlight=False, emoji=False)
 
 
-def _say(text: str, *, stderr: bool = False) -> None:
+def say(text: str, *, stderr: bool = False) -> None:
     """Print a line as it is, however long."""
     stream = sys.stderr if stderr else sys.stdout
     stream.write(f"{text}\n")
@@ -44,17 +44,17 @@ def prepare_engine(scenarios: Sequence[Scenario]) -> None:
     """Compile what scenarios need where this machine has not done so yet, and say so."""
     if is_ready(scenarios):
         return
-    _say(
+    say(
         "undertow: compiling the engine for this machine; once per version, a few minutes ...",
         stderr=True,
     )
-    _say(f"undertow: compiled in {compile_all(scenarios):.0f} s", stderr=True)
+    say(f"undertow: compiled in {compile_all(scenarios):.0f} s", stderr=True)
 
 
 @contextlib.contextmanager
 def show_progress(scenario: Scenario) -> Iterator[Callable[[Any, Any], None]]:
     """Show simulated time, blocks and fills per second on standard error."""
-    console = _console(stderr=True)
+    console = console_of(stderr=True)
     if console.is_terminal:
         with _bar(console, scenario) as update:
             yield update
@@ -96,7 +96,7 @@ def _plain_lines(scenario: Scenario) -> Callable[[Any, Any], None]:
         if now - last >= _PLAIN_EVERY:
             last = now
             state = _state(model, recorder, scenario, now - started)
-            _say(f"{scenario.name}: {state}", stderr=True)
+            say(f"{scenario.name}: {state}", stderr=True)
 
     return update
 
@@ -121,17 +121,17 @@ def print_run(result: RunResult) -> None:
     table.add_column("unit", no_wrap=True)
     for label, value, unit in headline(result.summary):
         table.add_row(label, value, unit)
-    _console().print(table)
+    console_of().print(table)
     n_blocks = sum(n for chain, n in work["blocks"].items() if chain != "exchange")
-    _say(
+    say(
         f"\n{n_blocks:,} blocks, {work['orders']:,} orders, {work['fills']:,} fills "
         f"in {manifest['wall_seconds']:.1f} s; content {manifest['content_hash'][:16]}"
     )
     if result.folder is not None:
-        _say(f"records  {result.folder / 'records'}")
-        _say(f"summary  {result.folder / 'summary.json'}")
+        say(f"records  {result.folder / 'records'}")
+        say(f"summary  {result.folder / 'summary.json'}")
         for figure in result.figures:
-            _say(f"figure   {figure}")
+            say(f"figure   {figure}")
 
 
 def print_scenarios(scenarios: list[Scenario]) -> None:
@@ -149,7 +149,7 @@ def print_scenarios(scenarios: list[Scenario]) -> None:
             f"{agents:,}",
             scenario.description,
         )
-    _console().print(table)
+    console_of().print(table)
 
 
 def print_books(model: Any) -> None:
@@ -178,8 +178,8 @@ def print_records(name: str | None) -> None:
             table.add_column(title, overflow="fold")
         for column in declared.columns:
             table.add_row(*(part or "-" for part in _cells(column)))
-        _console().print(table)
-        _say("")
+        console_of().print(table)
+        say("")
 
 
 def print_formats(name: str | None) -> None:

@@ -58,6 +58,21 @@ def apply_overrides(source: Source, overrides: Sequence[str], model: type[BaseMo
     return result
 
 
+def steps_of(path: str) -> tuple[str | int, ...]:
+    """Return the steps of a path such as `chains[1].blocks`; an int was written [i].
+
+    Raises
+    ------
+    InputError
+        The path is malformed.
+    """
+    if not (_PATH.fullmatch(path) and path.isprintable()):
+        raise InputError(
+            f"path {path[:80]!a} is malformed; join names by dots, and write [i] for item i"
+        )
+    return tuple(int(index) if index else name for index, name in _STEP.findall(path))
+
+
 def _parse(text: str) -> _Override:
     path, equals, value = text.partition("=")
     path = path.strip()
@@ -76,8 +91,7 @@ def _parse(text: str) -> _Override:
         )
     if len(_STEP.findall(path)) > MAX_DEPTH:
         raise InputError(f"{origin}: the path has more than {MAX_DEPTH} steps; shorten it")
-    steps = tuple(int(index) if index else name for index, name in _STEP.findall(path))
-    return _Override(origin, steps, value)
+    return _Override(origin, steps_of(path), value)
 
 
 def _apply(source: Source, override: _Override, model: type[BaseModel]) -> None:

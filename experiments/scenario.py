@@ -381,7 +381,7 @@ def read_scenario(name: str) -> Source:
         return read_yaml(f"{name}.yaml", shipped[name].read_bytes())
     path = Path(name)
     if path.suffix in SUFFIXES or _is_file(path):
-        return read_yaml(name, _bytes_of(path))
+        return read_yaml(name, bytes_of(path))
     near = get_close_matches(name, shipped, 3)
     offered = (
         f"did you mean {' or '.join(map(repr, near))}?"
@@ -398,7 +398,8 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _bytes_of(path: Path) -> bytes:
+def bytes_of(path: Path) -> bytes:
+    """Return what a file holds; refuses folders, devices and what cannot be read."""
     try:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):

@@ -62,7 +62,7 @@ class ConcentratedConfig(Config):
         le=1e15,
         description="Value of the first liquidity, which belongs to the genesis account; "
         "populations of liquidity providers add theirs; or give liquidity.",
-        json_schema_extra={"unit": "USD"},
+        json_schema_extra={"unit": "USD", "stress": {"liquidity_scale": "multiply"}},
     )
     liquidity: LiquiditySource | None = Field(
         None, description="File of the ranges of the first liquidity, in place of value_usd."

@@ -80,7 +80,7 @@ class ConstantProductConfig(Config):
         gt=0.0,
         le=1e15,
         description="Value of both reserves at the start, half in each token; or give reserves.",
-        json_schema_extra={"unit": "USD"},
+        json_schema_extra={"unit": "USD", "stress": {"liquidity_scale": "multiply"}},
     )
     reserves: ReserveSource | None = Field(
         None, description="File of the reserves at the start, in place of value_usd."

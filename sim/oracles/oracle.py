@@ -77,7 +77,10 @@ class ReportedSource(Config):
         json_schema_extra={"unit": "s"},
     )
     delay_seconds: float = Field(
-        0.0, ge=0.0, description="Time until a report is active.", json_schema_extra={"unit": "s"}
+        0.0,
+        ge=0.0,
+        description="Time until a report is active.",
+        json_schema_extra={"unit": "s", "stress": {"oracle_delay": "add"}},
     )
     priced_as: str | None = Field(
         None,

@@ -25,6 +25,12 @@ def _quantity(unit: str, description: str, default: Any = ..., **bounds: Any) ->
     return Field(default, description=description, json_schema_extra={"unit": unit}, **bounds)
 
 
+def _volatility(description: str) -> Any:
+    """Return the volatility of a drawn path, which a study may scale."""
+    extra: Any = {"unit": _PER_ROOT_DAY, "stress": {"volatility": "multiply"}}
+    return Field(..., description=description, json_schema_extra=extra, ge=0)
+
+
 Point = Annotated[tuple[float, float], Field(strict=False)]  # a YAML list [hours, price]
 Points = Annotated[tuple[Point, ...], Field(strict=False)]
 
@@ -62,7 +68,7 @@ class GbmPriceConfig(_Diffusion):
     """Geometric Brownian motion: d ln F = drift dt + volatility dW."""
 
     kind: Literal["gbm"]
-    volatility: float = _quantity(_PER_ROOT_DAY, "Standard deviation of the log return.", ge=0)
+    volatility: float = _volatility("Standard deviation of the log return.")
     drift_per_day: float = _quantity("1/day", "Drift; of what, `drift_of` says.", 0.0)
 
 
@@ -73,7 +79,7 @@ class JumpDiffusionPriceConfig(_Diffusion):
     """
 
     kind: Literal["jump_diffusion"]
-    volatility: float = _quantity(_PER_ROOT_DAY, "Volatility between jumps.", ge=0)
+    volatility: float = _volatility("Volatility between jumps.")
     drift_per_day: float = _quantity("1/day", "Drift; of what, `drift_of` says.", 0.0)
     jumps_per_day: float = _quantity("1/day", "Mean number of jumps.", ge=0)
     jump_mean: float = _quantity("log price", "Mean jump of the log price.")
@@ -84,7 +90,7 @@ class RegimeConfig(Settings):
     """One regime of a switching process."""
 
     name: str = Field(min_length=1, description="Name of the regime.")
-    volatility: float = _quantity(_PER_ROOT_DAY, "Volatility in this regime.", ge=0)
+    volatility: float = _volatility("Volatility in this regime.")
     drift_per_day: float = _quantity("1/day", "Drift; of what, `drift_of` says.", 0.0)
     mean_dwell_seconds: float = _quantity("s", "Mean of the exponential dwell time.", gt=0)
     next_weights: dict[str, float] | None = Field(
@@ -145,7 +151,27 @@ class VolatilitySegment(Settings):
     volatility: float = _quantity(_PER_ROOT_DAY, "Volatility about the waypoints.", ge=0)
 
 
-class WaypointsPriceConfig(Settings):
+class _Pinned(Settings):
+    """What known paths share: they can be made deeper, and faster."""
+
+    shock_scale: float = Field(
+        1.0,
+        ge=0.0,
+        le=10.0,
+        description="Multiplies how far, in logarithm, the path moves away from its first price.",
+        json_schema_extra={"unit": "1", "stress": {"shock_scale": "multiply"}},
+    )
+    shock_speed: float = Field(
+        1.0,
+        ge=0.01,
+        le=100.0,
+        description="How many times faster the path is run through; it then rests at its last "
+        "price.",
+        json_schema_extra={"unit": "1", "stress": {"shock_speed": "multiply"}},
+    )
+
+
+class WaypointsPriceConfig(_Pinned):
     """Known prices at known times, joined by a Brownian bridge of the log price.
 
     Its mean is log-linear in time between waypoints; its noise has the volatility stated, less
@@ -214,7 +240,7 @@ def _check_rising(name: str, hours: Iterable[float]) -> None:
         before = hour
 
 
-class ReplayPriceConfig(Settings):
+class ReplayPriceConfig(_Pinned):
     """A historical path from exchange candles (CSV or Parquet)."""
 
     is_diffusive: ClassVar[bool] = False

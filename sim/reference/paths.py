@@ -27,6 +27,7 @@ from sim.reference.config import (
 )
 from sim.reference.correlation import correlation_factor
 from sim.reference.diffusion import correlate, fill_normals, walk
+from sim.reference.pinned import stressed
 from sim.reference.replay import candle_knots
 from sim.reference.waypoints import waypoint_knots, waypoint_volatility
 from sim.units import DAY, HOUR, TICKS_PER_SECOND, ticks
@@ -203,7 +204,8 @@ def _fill_waypoints(path: np.ndarray, config: WaypointsPriceConfig, request: _Pa
             f"reach the horizon of {request.horizon_ticks / TICKS_PER_SECOND / HOUR:g} hours: "
             "add a waypoint or shorten the run"
         )
-    fill_bridge(path, knots, waypoint_volatility(config, request.step_ticks))
+    volatility = waypoint_volatility(config, request.step_ticks)
+    fill_bridge(path, *stressed(knots, volatility, config, len(path) - 1))
 
 
 def _fill_replay(path: np.ndarray, config: ReplayPriceConfig, request: _PathRequest) -> None:
@@ -224,7 +226,7 @@ def _fill_replay(path: np.ndarray, config: ReplayPriceConfig, request: _PathRequ
             f"horizon of {request.horizon_ticks / TICKS_PER_SECOND / HOUR:g} hours: shorten the "
             "run or give more candles"
         )
-    fill_bridge(path, knots, NO_VOLATILITY)
+    fill_bridge(path, *stressed(knots, NO_VOLATILITY, config, len(path) - 1))
 
 
 _FILL: dict[type, Any] = {

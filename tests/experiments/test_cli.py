@@ -227,7 +227,7 @@ def test_progress_is_a_plain_line_now_and_then_where_there_is_no_terminal(monkey
 
 def test_progress_is_a_bar_on_a_terminal(monkeypatch, capsys):
     terminal = Console(stderr=True, force_terminal=True, width=100, markup=False)
-    monkeypatch.setattr(console, "_console", lambda **_: terminal)
+    monkeypatch.setattr(console, "console_of", lambda **_: terminal)
     scenario = load_scenario("quiet-market")
 
     with console.show_progress(scenario) as progress:

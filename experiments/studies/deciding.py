@@ -1,0 +1,110 @@
+"""Spending runs where a verdict is open: rounds of replications, each looked at once.
+
+Every round doubles the replications of the settings that are undecided, until all are decided or
+the budget is spent. The intervals hold over all looks together (`experiments.studies.estimates`).
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from experiments.studies.estimates import UNDECIDED
+from experiments.studies.sweep import sweep, unwatched
+from experiments.studies.verdicts import Finding, by_setting, evaluate, settings_of
+from sim.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from experiments.studies.engines import Engine
+    from experiments.studies.plan import Plan
+    from experiments.studies.requirements import Requirement
+    from experiments.studies.store import Store
+    from experiments.studies.sweep import Progress
+    from experiments.studies.verdicts import Setting
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a study decided, and how."""
+
+    findings: list[Finding]
+    rows: pd.DataFrame
+    looks: int | None  # None: looked at once, with a fixed number of runs
+    why_stopped: str
+
+
+def decide_once(plan: Plan, store: Store, requirements: Sequence[Requirement]) -> Decision:
+    """Return the verdicts on the runs that are there, as a sample of fixed size.
+
+    Raises
+    ------
+    InputError
+        The data set is of another study, or has no runs of this one.
+    """
+    rows = rows_of(plan, store)
+    return Decision(evaluate(plan, rows, requirements), rows, None, "the runs that are there")
+
+
+def decide_in_rounds(
+    plan: Plan,
+    store: Store,
+    make_engine: Callable[[], Engine],
+    requirements: Sequence[Requirement],
+    watch: Callable[[Progress], None] = unwatched,
+    settings: Sequence[Setting] | None = None,
+) -> Decision:
+    """Return the verdicts after as many rounds as it takes, within the budget.
+
+    The first look is at the study's replications; each later round doubles those of the settings
+    that are open.
+
+    Raises
+    ------
+    InputError, OutputError
+        As `sweep`.
+    """
+    budget, started = plan.study.budget, time.monotonic()
+    wanted = list(settings if settings is not None else settings_of(plan))
+    counts = {k: plan.study.replications for setting in wanted for k in setting.points}
+    look = 0
+    while True:
+        progress = sweep(plan, store, make_engine(), counts=counts, watch=watch)
+        look += 1
+        rows = rows_of(plan, store, counts)
+        findings = evaluate(plan, rows, requirements, look, wanted)
+        verdicts = by_setting(findings)
+        is_open = [s for s in wanted if verdicts[s.text] == UNDECIDED]
+        if progress.is_stopping:
+            return Decision(findings, rows, look, "stopped by the user")
+        if not is_open:
+            return Decision(findings, rows, look, "everything is decided")
+        larger = counts | {k: 2 * counts[k] for setting in is_open for k in setting.points}
+        if sum(larger.values()) > budget.runs:
+            return Decision(findings, rows, look, f"the budget of {budget.runs:,} runs is spent")
+        hours = (time.monotonic() - started) / 3600.0
+        if budget.hours is not None and hours > budget.hours / 2.0:  # the next round takes as long
+            return Decision(findings, rows, look, f"the budget of {budget.hours:g} h is spent")
+        counts = larger
+
+
+def rows_of(plan: Plan, store: Store, counts: dict[int, int] | None = None) -> pd.DataFrame:
+    """Return the rows of this study's runs in a data set, in the order of its plan.
+
+    Raises
+    ------
+    InputError
+        The data set is of another study, or has none of its runs.
+    """
+    store.identify(plan.about)
+    rows = store.rows()
+    wanted = {spec.run_id: k for k, spec in enumerate(plan.runs(counts))}
+    place = rows["run_id"].map(wanted)
+    found = rows[place.notna()].assign(_place=place).sort_values("_place").drop(columns="_place")
+    if found.empty:
+        raise InputError(f"{store.place} has no runs of this study; run `undertow sweep` first")
+    return found.reset_index(drop=True)

@@ -1,0 +1,218 @@
+"""Where chunks run: in this process, on the cores of this machine, or on a Ray cluster.
+
+An engine takes chunks and gives back their results in the order in which they finish; how many are
+in flight at once is bounded. The same function runs a chunk everywhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from typing import TYPE_CHECKING, Any, Protocol
+
+from experiments.studies.worker import ChunkResult, Job, run_chunk
+from sim.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from experiments.studies.plan import RunSpec
+
+Chunk = tuple[str, list["RunSpec"]]
+_WAIT = 0.5  # seconds between looks at whether the user wants to stop
+ENGINES = ("ray", "local")
+
+
+class Engine(Protocol):
+    """Runs chunks."""
+
+    @property
+    def workers(self) -> int:
+        """Return how many chunks can run at once."""
+
+    def start(self, job: Job) -> None:
+        """Make ready for the chunks of a job."""
+
+    def submit(self, chunk: Chunk) -> None:
+        """Send a chunk; `in_flight` says how many are under way."""
+
+    @property
+    def in_flight(self) -> int:
+        """Return the number of chunks under way."""
+
+    def finished(self) -> Iterator[ChunkResult]:
+        """Yield what has finished; waits a little when nothing has.
+
+        Raises
+        ------
+        OutputError
+            A chunk could not be written.
+        """
+
+    def stop(self) -> None:
+        """Let go of all workers; what is under way is lost."""
+
+
+class LocalEngine:
+    """Processes of this machine, or this process alone.
+
+    Parameters
+    ----------
+    workers : processes; 1 runs the chunks in this one
+    """
+
+    def __init__(self, workers: int | None = None) -> None:
+        self._workers = workers or os.cpu_count() or 1
+        self._pool: ProcessPoolExecutor | None = None
+        self._waiting: set[Future[ChunkResult]] = set()
+        self._here: list[Chunk] = []
+
+    def start(self, job: Job) -> None:
+        """Start the processes."""
+        self._job = job
+        if self._workers > 1:
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(
+                self._workers, context, initializer=_set_job, initargs=(job,)
+            )
+
+    @property
+    def workers(self) -> int:
+        """Return the number of processes."""
+        return self._workers
+
+    def submit(self, chunk: Chunk) -> None:
+        """Send a chunk to the next free process."""
+        if self._pool is None:
+            self._here.append(chunk)
+        else:
+            self._waiting.add(self._pool.submit(_run_here, *chunk))
+
+    @property
+    def in_flight(self) -> int:
+        """Return the number of chunks under way."""
+        return len(self._waiting) + len(self._here)
+
+    def finished(self) -> Iterator[ChunkResult]:
+        """Yield what has finished."""
+        if self._here:
+            yield run_chunk(self._job, *self._here.pop(0))
+            return
+        done, self._waiting = wait(self._waiting, _WAIT, return_when=FIRST_COMPLETED)
+        for future in done:
+            yield future.result()
+
+    def stop(self) -> None:
+        """End the processes."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+_job: Job | None = None  # of a process of the pool
+
+
+def _set_job(job: Job) -> None:
+    global _job  # noqa: PLW0603 - one job a process, sent once
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides what Ctrl-C means
+    _job = job
+
+
+def _run_here(name: str, specs: list[RunSpec]) -> ChunkResult:
+    assert _job is not None  # noqa: S101 - the pool's initializer ran
+    return run_chunk(_job, name, specs)
+
+
+class RayEngine:
+    """Tasks on a Ray cluster: the one at an address, or one started on this machine.
+
+    Parameters
+    ----------
+    address : of a cluster, such as ray://head:10001 or auto; None starts a local one
+    workers : CPUs of a local cluster; all when left out
+    """
+
+    def __init__(self, address: str | None = None, workers: int | None = None) -> None:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        import ray
+
+        self._ray = ray
+        self._owns = not ray.is_initialized()
+        if self._owns:
+            options: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
+            if address is None:
+                options |= {"num_cpus": workers, "include_dashboard": False}
+            try:
+                ray.init(address=address, **options)
+            except (ConnectionError, RuntimeError, ValueError) as error:
+                raise InputError(
+                    f"no Ray cluster at {address!r} ({error}); give the address of one, or leave "
+                    "--address out to start one here"
+                ) from None
+        self._waiting: dict[Any, Chunk] = {}
+
+    @property
+    def workers(self) -> int:
+        """Return the CPUs of the cluster now."""
+        resources: Any = self._ray.cluster_resources()  # type: ignore[no-untyped-call]
+        return max(int(resources.get("CPU", 1)), 1)
+
+    def start(self, job: Job) -> None:
+        """Send the job to the cluster once."""
+        self._job = self._ray.put(job)
+        environment = {"env_vars": {"NUMBA_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}}
+        self._task = self._ray.remote(
+            num_cpus=job.threads,
+            max_retries=-1,  # for workers and nodes that die; what a run raises is a row
+            scheduling_strategy="SPREAD",
+            runtime_env=environment,
+        )(run_chunk)
+
+    def submit(self, chunk: Chunk) -> None:
+        """Send a chunk as a task."""
+        self._waiting[self._task.remote(self._job, *chunk)] = chunk
+
+    @property
+    def in_flight(self) -> int:
+        """Return the number of tasks under way."""
+        return len(self._waiting)
+
+    def finished(self) -> Iterator[ChunkResult]:
+        """Yield what has finished."""
+        done, _ = self._ray.wait(list(self._waiting), num_returns=len(self._waiting), timeout=_WAIT)
+        for reference in done:
+            self._waiting.pop(reference)
+            try:
+                yield self._ray.get(reference)
+            except self._ray.exceptions.RayTaskError as error:
+                raise error.cause from None
+
+    def stop(self) -> None:
+        """Let go of the cluster; end it when it was started here."""
+        for reference in self._waiting:
+            with contextlib.suppress(Exception):
+                self._ray.cancel(reference, force=True)
+        if self._owns:
+            self._ray.shutdown()
+
+
+def make_engine(kind: str, address: str | None, workers: int | None) -> Engine:
+    """Return an engine by name.
+
+    Raises
+    ------
+    InputError
+        There is no such engine, or no cluster at the address.
+    """
+    if kind not in ENGINES:
+        raise InputError(f"no engine {kind!r}; allowed: {', '.join(ENGINES)}")
+    if workers is not None and workers < 1:
+        raise InputError(f"--workers is {workers}; it must be at least 1")
+    if kind == "ray":
+        return RayEngine(address, workers)
+    if address is not None:
+        raise InputError("--address needs --engine ray; leave it out to run on this machine")
+    return LocalEngine(workers)

@@ -1,0 +1,295 @@
+"""Verdicts: each requirement at each setting of the levers, and where more runs are worth it.
+
+A setting is one combination of lever values; its runs are those of all design points with it. The
+verdict is conditional on the distribution of the scenario's uncertainties.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from experiments.studies.estimates import FAIL, PASS, UNDECIDED, Estimate, decide, estimate
+from experiments.studies.requirements import Requirement
+from experiments.studies.worker import OK
+from sim.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from experiments.studies.plan import Plan
+
+EXIT_CODES = {PASS: 0, FAIL: 1, UNDECIDED: 3}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One combination of lever values."""
+
+    levers: dict[str, Any]
+    points: tuple[int, ...]  # design points that have it
+
+    @property
+    def text(self) -> str:
+        """Return it as it is named in tables."""
+        return ", ".join(f"{name} = {_short(v)}" for name, v in self.levers.items()) or "as it is"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found of one requirement at one setting."""
+
+    setting: Setting
+    requirement: Requirement
+    estimate: Estimate
+    verdict: str
+    worst_bound: float  # simultaneous bound over the design points of the setting
+    worst_point: int
+
+    def row(self) -> dict[str, Any]:
+        """Return it as a row of a table."""
+        e = self.estimate
+        return {
+            **self.setting.levers,
+            "requirement": self.requirement.text,
+            "verdict": self.verdict,
+            "estimate": e.value,
+            "low": e.low,
+            "high": e.high,
+            "lower_bound": e.lower,
+            "upper_bound": e.upper,
+            "runs": e.n,
+            "failed_runs": e.n_failed,
+            "method": e.method,
+            "worst_corner_bound": self.worst_bound,
+            "worst_corner": self.worst_point,
+        }
+
+
+def settings_of(plan: Plan) -> list[Setting]:
+    """Return the settings of the levers, in the order of the design."""
+    groups: dict[str, tuple[dict[str, Any], list[int]]] = {}
+    for k, point in enumerate(plan.points):
+        values = {name: point[name] for name in plan.study.levers}
+        groups.setdefault(json.dumps(values), (values, []))[1].append(k)
+    return [Setting(values, tuple(points)) for values, points in groups.values()]
+
+
+def evaluate(
+    plan: Plan,
+    rows: pd.DataFrame,
+    requirements: Sequence[Requirement],
+    look: int | None = None,
+    settings: Sequence[Setting] | None = None,
+) -> list[Finding]:
+    """Return the finding of every requirement at every setting.
+
+    Parameters
+    ----------
+    rows : the data set
+    look : number of the look of a sequential plan; None: the data set is looked at once
+    settings : which; all when left out
+    """
+    confidence = plan.study.confidence
+    by_point = dict(tuple(rows.groupby("point", sort=False)))
+    found = []
+    for setting in settings if settings is not None else settings_of(plan):
+        parts = {k: by_point[k] for k in setting.points if k in by_point}
+        for requirement in requirements:
+            whole = pd.concat(list(parts.values())) if parts else rows.iloc[:0]
+            made = _estimate(requirement, whole, confidence, look)
+            worst = _worst_corner(requirement, parts, confidence, look)
+            found.append(Finding(setting, requirement, made, decide(requirement, made), *worst))
+    return found
+
+
+def _estimate(
+    requirement: Requirement, rows: pd.DataFrame, confidence: float, look: int | None
+) -> Estimate:
+    values = rows[requirement.outcome].to_numpy(float)
+    return estimate(requirement, values, rows["status"].to_numpy() == OK, confidence, look)
+
+
+def _worst_corner(
+    requirement: Requirement, parts: Mapping[int, pd.DataFrame], confidence: float, look: int | None
+) -> tuple[float, int]:
+    """Return the worst bound over design points that holds for all of them at once, and where.
+
+    Bonferroni: each of m points gets a bound at 1 - alpha / m.
+    """
+    if not parts:
+        return math.nan, -1
+    each = 1.0 - (1.0 - confidence) / len(parts)
+    bounds = {}
+    for point, rows in parts.items():
+        made = _estimate(requirement, rows, each, look)
+        bounds[point] = made.upper if requirement.is_upper else made.lower
+    pick = max if requirement.is_upper else min
+    worst = pick(bounds, key=lambda k: bounds[k])
+    return bounds[worst], worst
+
+
+def overall(findings: Sequence[Finding]) -> str:
+    """Return FAIL when anything fails, else UNDECIDED when anything is open, else PASS."""
+    verdicts = {finding.verdict for finding in findings}
+    return next((v for v in (FAIL, UNDECIDED) if v in verdicts), PASS)
+
+
+def by_setting(findings: Sequence[Finding]) -> dict[str, str]:
+    """Return the verdict of all requirements together at each setting, by its text."""
+    groups: dict[str, list[Finding]] = {}
+    for finding in findings:
+        groups.setdefault(finding.setting.text, []).append(finding)
+    return {text: overall(group) for text, group in groups.items()}
+
+
+def findings_table(findings: Sequence[Finding]) -> pd.DataFrame:
+    """Return the findings, a row each."""
+    return pd.DataFrame([finding.row() for finding in findings])
+
+
+def extreme_passing(
+    plan: Plan, findings: Sequence[Finding], lever: str, *, largest: bool
+) -> pd.DataFrame:
+    """Return the largest (or smallest) value of a lever that passes every requirement.
+
+    Returns
+    -------
+    one row for each combination of the other levers: the value, None when none passes, the next
+    value beyond it with its verdict, and the bounds at the value
+
+    Raises
+    ------
+    InputError
+        The study has no such lever, or its values have no order.
+    """
+    levers = plan.study.levers
+    if lever not in levers:
+        raise InputError(f"no lever '{lever}'; levers: {', '.join(levers) or 'none'}")
+    verdict = by_setting(findings)
+    groups: dict[str, list[Setting]] = {}
+    for setting in dict.fromkeys(_Key(f.setting) for f in findings):
+        others = {k: v for k, v in setting.of.levers.items() if k != lever}
+        groups.setdefault(json.dumps(others), []).append(setting.of)
+    rows = []
+    for text, settings in groups.items():
+        values = [setting.levers[lever] for setting in settings]
+        if not all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
+            raise InputError(f"lever '{lever}' takes values without an order")
+        ordered = sorted(settings, key=lambda s: s.levers[lever], reverse=largest)
+        place = next((k for k, s in enumerate(ordered) if verdict[s.text] == PASS), None)
+        chosen = None if place is None else ordered[place]
+        beyond = ordered[place - 1] if place else (ordered[-1] if place is None else None)
+        rows.append(
+            {
+                **json.loads(text),
+                lever: None if chosen is None else chosen.levers[lever],
+                "next_value": None if beyond is None else beyond.levers[lever],
+                "next_verdict": None if beyond is None else verdict[beyond.text],
+                "bounds": _bounds_at(findings, chosen),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+class _Key:
+    """A setting that can be told apart in a dictionary."""
+
+    def __init__(self, of: Setting) -> None:
+        self.of = of
+
+    def __hash__(self) -> int:
+        return hash(self.of.points)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Key) and other.of.points == self.of.points
+
+
+def _bounds_at(findings: Sequence[Finding], setting: Setting | None) -> str:
+    if setting is None:
+        return ""
+    return "; ".join(
+        f"{f.requirement.text}: {_short(f.estimate.value)} "
+        f"[{_short(f.estimate.low)}, {_short(f.estimate.high)}]"
+        for f in findings
+        if f.setting.points == setting.points
+    )
+
+
+def paired_differences(
+    plan: Plan, rows: pd.DataFrame, outcome: str, first: Setting, second: Setting
+) -> Estimate:
+    """Return the mean of an outcome at the second setting less that at the first, run by run.
+
+    Replications have their seeds and drawn uncertainties in common, so that what differs is the
+    levers alone; design points are matched by their uncertainties.
+    """
+    from experiments.studies.estimates import bootstrap_bounds
+
+    joined = _keyed(plan, rows, first, outcome).join(
+        _keyed(plan, rows, second, outcome), how="inner", lsuffix="_1", rsuffix="_2"
+    )
+    difference = (joined[f"{outcome}_2"] - joined[f"{outcome}_1"]).dropna().to_numpy()
+    alpha, n = 1.0 - plan.study.confidence, len(difference)
+    if n < 2:
+        raise InputError(
+            f"settings {first.text} and {second.text} share {n} runs; at least 2 are needed"
+        )
+    (low, high), (lower, upper) = bootstrap_bounds(difference, alpha / 2.0, alpha)
+    n_lost = len(joined) - n
+    return Estimate(
+        float(difference.mean()), low, high, lower, upper, n, n_lost, "paired, BCa bootstrap"
+    )
+
+
+def _keyed(plan: Plan, rows: pd.DataFrame, setting: Setting, outcome: str) -> pd.DataFrame:
+    """Return an outcome by what two settings have in common: uncertainties and replication."""
+    names = [name for name in plan.study.designed if name in plan.study.uncertainties]
+    own = rows[rows["point"].isin(setting.points) & (rows["status"] == OK)]
+    return own.set_index([*names, "replication"])[[outcome]]
+
+
+def sentence(plan: Plan, finding: Finding, n_looks: int | None) -> str:
+    """Return what a forum post would quote of a finding."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    from experiments.studies.plan import code_version
+
+    e, r, study = finding.estimate, finding.requirement, plan.study
+    try:
+        number = version("undertow")
+    except PackageNotFoundError:  # run from the source tree
+        number = "source"
+    responses = sorted({str(lever.book) for lever in study.levers.values()}) or ["no lever"]
+    peeks = "looked at once" if n_looks is None else f"{n_looks} looks, error kept over all of them"
+    return (
+        f"{finding.verdict}: at {finding.setting.text}, {r.text} - estimate {_short(e.value)}, "
+        f"{study.confidence:.0%} interval [{_short(e.low)}, {_short(e.high)}] "
+        f"({e.method}; {peeks}) "
+        f"from {e.n:,} runs of {study.scenario}, {e.n_failed} of them failed and counted as "
+        f"violations; seeds from study seed {study.seed}; book response: "
+        f"{', '.join(responses)}; conditional on the scenario's distribution "
+        f"(Undertow {number}, code {code_version()[:12]})."
+    )
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float | np.floating) else str(value)
+
+
+def plain(value: Any) -> Any:
+    """Return what JSON can hold: numbers that are not finite become text."""
+    if isinstance(value, dict):
+        return {key: plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(inner) for inner in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    return value
