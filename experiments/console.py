@@ -160,7 +160,7 @@ def print_books(model: Any) -> None:
         people = model.populations[plan.name]
         health = people.get("health_factor")
         has_debt = health < math.inf
-        _say(
+        say(
             f"{plan.name}: {len(health):,} accounts of {plan.config.positions.file}, "
             f"{has_debt.sum():,} with debt, {(health < 1.0).sum():,} of these with a health factor "
             "below 1"
@@ -196,8 +196,8 @@ def print_formats(name: str | None) -> None:
         for column in declared.columns:
             needed = "yes" if column.is_required else "no"
             table.add_row(column.name, column.kind, column.unit or "-", needed, column.meaning)
-        _console().print(table)
-        _say("")
+        console_of().print(table)
+        say("")
 
 
 def _cells(column: Any) -> tuple[str, str, str, str]:

@@ -67,7 +67,7 @@ def _print_rows(plan: Plan) -> None:
     for title in ("run", "point", "replication", "seed", *plan.study.factors):
         table.add_column(title, justify="right", no_wrap=True)
     for _, spec in zip(range(_ROWS_SHOWN), plan.runs(), strict=False):
-        values = (_short(spec.values[name]) for name in plan.study.factors)
+        values = (_short(spec.factors[name]) for name in plan.study.factors)
         table.add_row(
             spec.run_id[:8], str(spec.point), str(spec.replication), str(spec.seed), *values
         )

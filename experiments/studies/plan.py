@@ -43,7 +43,7 @@ class RunSpec:
     point: int  # row of the design
     replication: int
     seed: int
-    values: dict[str, Any]  # of every factor, by name
+    factors: dict[str, Any]  # value of each, by name
 
 
 class Plan:

@@ -194,7 +194,7 @@ class Store:
             notes = json.loads(table.schema.metadata[b"undertow"])
             rows = table.to_pylist()
             for row in rows:
-                row["values"] = json.loads(row["values"])
+                row["factors"] = json.loads(row["factors"])
             found.append(
                 Generation(
                     notes["number"],
@@ -207,7 +207,7 @@ class Store:
 
     def add_generation(self, generation: Generation) -> None:
         """Write a plan."""
-        rows = [{**vars(spec), "values": json.dumps(spec.values)} for spec in generation.runs]
+        rows = [{**vars(spec), "factors": json.dumps(spec.factors)} for spec in generation.runs]
         notes = {
             "number": generation.number,
             "pilot": generation.pilot,

@@ -86,7 +86,7 @@ def run_one(job: Job, spec: RunSpec) -> dict[str, Any]:
         "point": spec.point,
         "replication": spec.replication,
         "seed": spec.seed,
-        **spec.values,
+        **spec.factors,
     }
     status, message, outcomes = OK, "", dict.fromkeys(job.outcomes)
     try:
@@ -111,7 +111,7 @@ def _simulate(job: Job, spec: RunSpec) -> dict[str, Any]:
         if time.monotonic() > deadline:
             raise RunTimeoutError(f"longer than the time limit of {job.time_limit:g} s")
 
-    summary = run(job.variation.scenario(spec.values), spec.seed, progress=watch).summary
+    summary = run(job.variation.scenario(spec.factors), spec.seed, progress=watch).summary
     return {name: summary[name] for name in job.outcomes}
 
 

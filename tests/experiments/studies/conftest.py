@@ -43,9 +43,9 @@ def fake_runs(monkeypatch):
     """Replace simulation by arithmetic: outcomes that the values and the seed decide."""
 
     def simulate(job, spec):
-        if spec.values.get("fee") == "explode":
+        if spec.factors.get("fee") == "explode":
             raise ZeroDivisionError("boom")
-        number = (spec.seed % 1000) / 1000.0 + float(spec.values["fee"])
+        number = (spec.seed % 1000) / 1000.0 + float(spec.factors["fee"])
         return dict.fromkeys(job.outcomes, number)
 
     monkeypatch.setattr("experiments.studies.worker._simulate", simulate)

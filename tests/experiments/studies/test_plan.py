@@ -16,14 +16,14 @@ def runs_of(path):
 def test_a_grid_combines_all_values_and_replications_share_seeds_and_draws(write_study):
     runs = runs_of(write_study())
     first = [run for run in runs if run.replication == 0]
-    assert [(r.values["fee"], r.values["volatility"]) for r in first] == [
+    assert [(r.factors["fee"], r.factors["volatility"]) for r in first] == [
         (0.001, 0.5),
         (0.001, 1.0),
         (0.003, 0.5),
         (0.003, 1.0),
     ]
     assert len({run.seed for run in first}) == 1
-    assert len({run.values["base_fee"] for run in first}) == 1
+    assert len({run.factors["base_fee"] for run in first}) == 1
     assert len({run.seed for run in runs}) == 3
     assert len({run.run_id for run in runs}) == 12
 
@@ -60,9 +60,9 @@ def test_a_latin_hypercube_has_one_point_in_every_stratum(write_study):
         ("values: [0.001, 0.003]", "range: [0.0, 0.1]"),
         ("replications: 3", "design: {kind: latin_hypercube, points: 20}\nreplications: 1"),
     )
-    fees = [run.values["fee"] for run in runs_of(path)]
+    fees = [run.factors["fee"] for run in runs_of(path)]
     assert sorted(np.floor(np.array(fees) / 0.1 * 20).astype(int)) == list(range(20))
-    assert {run.values["volatility"] for run in runs_of(path)} == {0.5, 1.0}
+    assert {run.factors["volatility"] for run in runs_of(path)} == {0.5, 1.0}
 
 
 def test_a_list_gives_its_points_in_order(write_study):
@@ -70,7 +70,7 @@ def test_a_list_gives_its_points_in_order(write_study):
     path = write_study(
         ("replications: 3", f"design: {{kind: list, points: {points}}}\nreplications: 1")
     )
-    assert [(r.values["fee"], r.values["volatility"]) for r in runs_of(path)] == [
+    assert [(r.factors["fee"], r.factors["volatility"]) for r in runs_of(path)] == [
         (0.002, 1.0),
         (0.05, 0.25),
     ]

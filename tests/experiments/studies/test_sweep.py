@@ -47,7 +47,7 @@ def test_every_run_is_one_row_with_factors_outcomes_and_status(write_study, tmp_
     assert set(rows["status"]) == {"ok"}
     assert rows["run_id"].is_unique
     # a higher fee leaves arbitrage less to do, seed by seed
-    fills = rows.pivot(index=["volatility", "replication"], columns="fee", values="n_fills")
+    fills = rows.pivot_table(index=["volatility", "replication"], columns="fee", values="n_fills")
     assert (fills[0.001] >= fills[0.003]).all()
     assert (fills[0.001] > fills[0.003]).any()
 
@@ -123,7 +123,7 @@ def test_a_run_that_fails_is_a_row_with_its_message_and_seed(
     write_study, tmp_path, monkeypatch, error, status
 ):
     def simulate(job, spec):
-        if spec.values["fee"] == 0.003:
+        if spec.factors["fee"] == 0.003:
             raise error
         return dict.fromkeys(job.outcomes, 1.0)
 
@@ -176,7 +176,7 @@ import sys, time
 import experiments.studies.worker as worker
 def simulate(job, spec):
     time.sleep(0.02)
-    return dict.fromkeys(job.outcomes, (spec.seed % 997) / 7.0 + spec.values["fee"])
+    return dict.fromkeys(job.outcomes, (spec.seed % 997) / 7.0 + spec.factors["fee"])
 worker._simulate = simulate
 import experiments.studies.sweep as sweeping
 sweeping.CHUNK_SECONDS = sweeping.PILOT_SECONDS = 0.05
