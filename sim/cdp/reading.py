@@ -21,6 +21,14 @@ if TYPE_CHECKING:
     from sim.world import World
 
 _ROUNDING = 1e-9  # of all that was moved
+_BEARERS = (
+    "treasury",
+    "backstop",
+    "deficit",
+    "borne_by_treasury",
+    "borne_by_backstop",
+    "borne_by_suppliers",
+)
 
 
 class VaultBook(NamedTuple):
@@ -167,6 +175,7 @@ def _collateral_columns(world: World, state: CdpState, pledged: np.ndarray) -> C
         "oracle_price": state.markets["price"],
         "bad_debt": nothing,
         "latent_bad_debt": nothing,
+        **dict.fromkeys(_BEARERS, nothing),
     }
 
 
@@ -191,6 +200,12 @@ def _debt_columns(world: World, state: CdpState, latent: np.ndarray, price: np.n
         "oracle_price": markets["target_price"],
         "bad_debt": markets["written_off"] * price,
         "latent_bad_debt": latent,
+        "treasury": markets["surplus"],
+        "backstop": nothing,  # an insurer outside, see `deficits`
+        "deficit": markets["unbacked"],
+        "borne_by_treasury": markets["from_surplus"] + markets["healed"],
+        "borne_by_backstop": markets["from_backstop"],
+        "borne_by_suppliers": nothing,
     }
 
 
