@@ -25,7 +25,7 @@ def bad_debt_path(positions: pd.DataFrame, markets: pd.DataFrame) -> pd.DataFram
 
     Returns
     -------
-    float64, USD; index: the times at which debtors were sampled (those of `markets` when none was);
+    float64, USD; index: the times at which debtors were sampled (those of `lending` when none was);
     one column a lending market
     """
     latent = _sum_by_venue(positions, "shortfall")

@@ -202,7 +202,7 @@ def _as_text(value: float, unit: str) -> tuple[str, str]:
 
 def _lending(tables: Mapping[str, pd.DataFrame], start: float) -> dict[str, float]:
     """Return the lending quantities; NaN where the run has no lending market."""
-    names = ("positions", "markets", "liquidations")
+    names = ("positions", "lending", "liquidations")
     positions, markets, liquidations = (frame_of(tables, name) for name in names)
     found = lending_summary(positions, markets, liquidations, start)
     has_market = len(positions) or len(markets)

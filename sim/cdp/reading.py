@@ -143,7 +143,7 @@ def _own_claim(desk: CdpDesk, row: int, token: int, amount: float) -> Claim:
 
 
 def sample(world: World, own: tuple[CdpState, CdpDesk]) -> dict[str, Columns]:
-    """Return columns of `markets` and `deficits`, and note which vaults have become unsafe."""
+    """Return columns of `lending` and `deficits`, and note which vaults have become unsafe."""
     state, desk = own
     reference = world.prices.reference
     at = reference[state.markets["collateral_token"]], reference[state.markets["debt_token"]]
@@ -158,7 +158,7 @@ def sample(world: World, own: tuple[CdpState, CdpDesk]) -> dict[str, Columns]:
     collateral = _collateral_columns(world, state, pledged)
     debt = _debt_columns(world, state, latent, at[1])
     markets = {name: np.concatenate([collateral[name], debt[name]]) for name in debt}
-    return {"markets": markets, "deficits": _deficit_columns(world, state)}
+    return {"lending": markets, "deficits": _deficit_columns(world, state)}
 
 
 def _collateral_columns(world: World, state: CdpState, pledged: np.ndarray) -> Columns:

@@ -64,11 +64,11 @@ def panels(run, setting):
     """Return the panels of every figure with axes."""
     made = [
         plot_prices(run["pools"], run["liquidations"], setting),
-        plot_liquidations(run["liquidations"], run["positions"], run["markets"], setting),
+        plot_liquidations(run["liquidations"], run["positions"], run["lending"], setting),
         plot_health(run["positions"], setting),
         plot_block_space(run["chains"], setting),
         plot_liquidity(run["pools"], run["fills"], setting),
-        plot_utilization(run["markets"], setting),
+        plot_utilization(run["lending"], setting),
         plot_bridges(run["bridges"], setting),
     ]
     return [np.ravel(axes) for axes in made]
@@ -76,7 +76,7 @@ def panels(run, setting):
 
 @pytest.fixture
 def graph(run, setting):
-    names = ("pools", "fills", "bridges", "markets")
+    names = ("pools", "fills", "bridges", "lending")
     return token_graph(*(run[name] for name in names), setting.tokens)
 
 
@@ -102,7 +102,7 @@ def test_drawing_leaves_no_open_figure(tmp_path):
 
 def test_the_same_run_draws_the_same_picture(tmp_path):
     (tmp_path / "again").mkdir()
-    tables = {"markets": crash_run()["markets"]}
+    tables = {"lending": crash_run()["lending"]}
     pairs = [draw_all(tables, crash_manifest(), tmp_path / name) for name in ("", "again")]
     assert len(pairs[0]) == 1
     for first, second in zip(*pairs, strict=True):
@@ -215,7 +215,7 @@ def test_bridges_show_backing_and_depeg(run, panels):
 
 def test_the_token_graph_splits_pools_between_their_tokens(run, graph):
     last = run["pools"].groupby("venue", observed=True).last()
-    cash = run["markets"][run["markets"]["token"] == "mainnet/DAI"]["cash"].iloc[-1]
+    cash = run["lending"][run["lending"]["token"] == "mainnet/DAI"]["cash"].iloc[-1]
     in_pools = last.loc["eth-dai", "value_usd"] / 2 + last.loc["dai-usdc", "value_usd"] / 2
     assert graph.nodes["mainnet/DAI"]["value"] == pytest.approx(in_pools + cash, rel=0.01)
     fills = run["fills"][(run["fills"]["venue"] == "bridge") & (run["fills"]["status"] == "OK")]
@@ -282,7 +282,7 @@ def test_panels_without_data_are_left_out(run):
     chains = run["chains"].assign(pending=0)
     assert len(plot_block_space(chains)) == 1
     nothing = run["liquidations"].iloc[:0]
-    panels = plot_liquidations(nothing, run["positions"], run["markets"])
+    panels = plot_liquidations(nothing, run["positions"], run["lending"])
     assert [axes.get_ylabel() for axes in panels] == ["bad debt (USD)"]
 
 

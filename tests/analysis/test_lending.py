@@ -38,7 +38,7 @@ def positions():
 def markets():
     """Return a reserve that writes off 20 between 1 and 2 h."""
     return frame(
-        "markets",
+        "lending",
         time=[0.0, 3_600.0, 5_400.0, 7_200.0],
         venue="aave",
         chain="mainnet",
@@ -133,5 +133,5 @@ def test_two_markets_keep_their_bad_debt_apart():
             {"time": [0.0], "venue": "b", "debt": 10.0, "shortfall": [2.0]},
         ],
     )
-    path = bad_debt_path(two, frame("markets"))
+    path = bad_debt_path(two, frame("lending"))
     np.testing.assert_array_equal(path.to_numpy(), [[1.0, 2.0], [0.0, 0.0]])
