@@ -103,7 +103,7 @@ def run_one(job: Job, spec: RunSpec) -> dict[str, Any]:
 
 
 def _simulate(job: Job, spec: RunSpec) -> dict[str, Any]:
-    from experiments.running import run
+    from experiments.running import outcomes_of
 
     deadline = time.monotonic() + job.time_limit
 
@@ -111,8 +111,8 @@ def _simulate(job: Job, spec: RunSpec) -> dict[str, Any]:
         if time.monotonic() > deadline:
             raise RunTimeoutError(f"longer than the time limit of {job.time_limit:g} s")
 
-    summary = run(job.variation.scenario(spec.factors), spec.seed, progress=watch).summary
-    return {name: summary[name] for name in job.outcomes}
+    scenario = job.variation.scenario(spec.factors)
+    return outcomes_of(scenario, spec.seed, job.outcomes, watch)
 
 
 _compiled: set[str] = set()
