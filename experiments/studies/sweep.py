@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.run_folder import told_faults
 from experiments.studies.store import Generation, Store
-from experiments.studies.worker import ChunkResult, Job, run_one
+from experiments.studies.worker import ChunkResult, Job, ensure_compiled, result_of, run_one
 from sim.errors import InputError
 
 if TYPE_CHECKING:
@@ -93,10 +93,13 @@ def sweep(
         )
         log = _Log(store)
         wanted = {spec.run_id: spec for spec in plan.runs(counts)}
-        _plan_missing(job, wanted)
+        pilot = _plan_missing(job, wanted)
         todo, n_before = _unfinished(store, wanted)
         progress = Progress(len(wanted), n_before)
-        log("start", runs=len(wanted), missing=len(wanted) - n_before)
+        if pilot is not None:
+            progress.before -= pilot.n_runs
+            _count(progress, pilot)
+        log("start", runs=len(wanted), missing=len(wanted) - progress.before)
         if todo:
             engine.start(job)
             try:
@@ -108,18 +111,21 @@ def sweep(
     return progress
 
 
-def _plan_missing(job: Job, wanted: dict[str, RunSpec]) -> None:
-    """Add a plan of the runs that no plan has; its first chunk is timed, here and now."""
+def _plan_missing(job: Job, wanted: dict[str, RunSpec]) -> ChunkResult | None:
+    """Add a plan of the runs that no plan has; its first chunk, timed here and now, is returned."""
     generations = job.store.generations()
     known = {spec.run_id for generation in generations for spec in generation.runs}
     runs = [spec for run_id, spec in wanted.items() if run_id not in known]
     if not runs:
-        return
+        return None
     number = len(generations) + 1
+    started = time.perf_counter()
     rows, pilot, chunk = _pilot(job, runs)
     generation = Generation(number, runs, pilot, chunk)
     job.store.add_generation(generation)
-    job.store.write_rows(generation.chunks()[0][0], rows, job.schema)
+    name = generation.chunks()[0][0]
+    job.store.write_rows(name, rows, job.schema)
+    return result_of(name, rows, time.perf_counter() - started)
 
 
 def _pilot(job: Job, runs: list[RunSpec]) -> tuple[list[dict[str, Any]], int, int]:
@@ -127,8 +133,6 @@ def _pilot(job: Job, runs: list[RunSpec]) -> tuple[list[dict[str, Any]], int, in
 
     The first run also compiles and warms up, so it is timed only when it is alone.
     """
-    from experiments.studies.worker import ensure_compiled
-
     ensure_compiled(job)
     rows, times = [], []
     for spec in runs:

@@ -74,6 +74,11 @@ def run_chunk(job: Job, name: str, specs: list[RunSpec]) -> ChunkResult:
         rows = [run_one(job, spec) for spec in specs]
     seconds = time.perf_counter() - started
     job.store.write_rows(name, rows, job.schema)
+    return result_of(name, rows, seconds)
+
+
+def result_of(name: str, rows: list[dict[str, Any]], seconds: float) -> ChunkResult:
+    """Return what a driver is told of the rows of a chunk."""
     failed = [row for row in rows if row["status"] != OK]
     first = f"seed {failed[0]['seed']}: {failed[0]['message']}" if failed else ""
     return ChunkResult(name, len(rows), len(failed), seconds, first)

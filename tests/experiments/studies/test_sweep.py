@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -105,7 +104,7 @@ def test_a_second_driver_is_refused(write_study, tmp_path, fake_runs):
     store = Store(str(tmp_path / "out"))
     with only_driver(store), pytest.raises(InputError, match="being written by another"):
         run_study(write_study(), tmp_path / "out")
-    assert run_study(write_study(), tmp_path / "out").done > 0
+    assert run_study(write_study(), tmp_path / "out").done == 12
 
 
 # --- runs that fail ------------------------------------------------------------------------------
@@ -135,7 +134,7 @@ def test_a_run_that_fails_is_a_row_with_its_message_and_seed(
     assert set(failed["status"]) == {status}
     assert failed["message"].str.contains(str(error)).all()
     assert failed["lp_net_return"].isna().all()
-    assert progress.failed + (progress.total - progress.done) >= 6
+    assert (progress.done, progress.failed) == (12, 6)
 
 
 def test_a_run_beyond_its_time_limit_is_a_row(write_study, tmp_path):
@@ -171,44 +170,58 @@ def test_a_full_disk_stops_the_sweep_and_the_next_start_goes_on(
 
 # --- who is killed -------------------------------------------------------------------------------
 
-DRIVER = """
-import sys, time
-import experiments.studies.worker as worker
-def simulate(job, spec):
-    time.sleep(0.02)
-    return dict.fromkeys(job.outcomes, (spec.seed % 997) / 7.0 + spec.factors["fee"])
-worker._simulate = simulate
+DRIVERS = """
+import os, random, signal, sys, time
 import experiments.studies.sweep as sweeping
-sweeping.CHUNK_SECONDS = sweeping.PILOT_SECONDS = 0.05
+import experiments.studies.worker as worker
 from experiments.studies import load_study
 from experiments.studies.engines import LocalEngine
 from experiments.studies.plan import Plan
 from experiments.studies.store import Store
-sweeping.sweep(Plan(load_study(sys.argv[1])), Store(sys.argv[2]), LocalEngine(1))
+
+def simulate(job, spec):
+    time.sleep(0.01)
+    return dict.fromkeys(job.outcomes, (spec.seed % 997) / 7.0 + spec.factors["fee"])
+
+worker._simulate = simulate
+sweeping.CHUNK_SECONDS = sweeping.PILOT_SECONDS = 0.05
+path, moments = sys.argv[1], random.Random(int(sys.argv[3]))
+
+def drive():
+    child = os.fork()
+    if not child:
+        sweeping.sweep(Plan(load_study(path)), Store(sys.argv[2]), LocalEngine(1))
+        os._exit(0)
+    return child
+
+for _ in range(3):
+    child = drive()
+    time.sleep(moments.uniform(0.05, 0.6))
+    os.kill(child, signal.SIGKILL)
+    assert os.WIFSIGNALED(os.waitpid(child, 0)[1]), "it had finished"
+assert os.waitpid(drive(), 0)[1] == 0
 """
 
 
-def test_a_driver_killed_three_times_leaves_what_an_undisturbed_one_does(write_study, tmp_path):
-    study = write_study(("replications: 3", "replications: 20"))
+@pytest.mark.parametrize("moments", [1, 2])
+def test_a_driver_killed_three_times_leaves_what_an_undisturbed_one_does(
+    write_study, tmp_path, monkeypatch, moments
+):
+    study = write_study(("replications: 3", "replications: 60"))
+    disturbed = tmp_path / "disturbed"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    undisturbed, disturbed = tmp_path / "a", tmp_path / "b"
+    command = [sys.executable, "-c", DRIVERS, study, str(disturbed), str(moments)]
+    subprocess.run(command, check=True, env=environment)
 
-    def command(out):
-        return [sys.executable, "-c", DRIVER, study, str(out)]
+    def simulate(job, spec):
+        return dict.fromkeys(job.outcomes, (spec.seed % 997) / 7.0 + spec.factors["fee"])
 
-    subprocess.run(command(undisturbed), check=True, env=environment)
-    n_kills = 0
-    for target in (3, 12, 25):  # files written when it is killed
-        driver = subprocess.Popen(command(disturbed), env=environment)
-        runs = disturbed / "runs"
-        while driver.poll() is None and len(list(runs.glob("0*.parquet"))) < target:
-            time.sleep(0.002)
-        driver.send_signal(signal.SIGKILL)
-        n_kills += driver.wait() == -signal.SIGKILL
-    assert n_kills >= 2
-    subprocess.run(command(disturbed), check=True, env=environment)
+    monkeypatch.setattr("experiments.studies.worker._simulate", simulate)
+    run_study(study, tmp_path / "undisturbed")
     # chunks are cut by the measured pilot, so files may differ; rows and their order may not
-    pd.testing.assert_frame_equal(read(disturbed), read(undisturbed), check_exact=True)
+    pd.testing.assert_frame_equal(
+        read(disturbed), read(tmp_path / "undisturbed"), check_exact=True
+    )
 
 
 def test_ctrl_c_ends_what_is_in_flight_and_says_so(write_study, tmp_path, fake_runs):
@@ -242,17 +255,25 @@ def test_ctrl_c_ends_what_is_in_flight_and_says_so(write_study, tmp_path, fake_r
 # --- engines -------------------------------------------------------------------------------------
 
 
-def test_two_processes_write_the_same_rows_as_one(write_study, tmp_path):
+def cut_small(monkeypatch):
+    """Let the pilot be one run and a chunk a few, so that the engine has most of the work."""
+    monkeypatch.setattr("experiments.studies.sweep.PILOT_SECONDS", 0.0)
+    monkeypatch.setattr("experiments.studies.sweep.CHUNK_SECONDS", 0.3)
+
+
+def test_two_processes_write_the_same_rows_as_one(write_study, tmp_path, monkeypatch):
     path = write_study()
     run_study(path, tmp_path / "one")
+    cut_small(monkeypatch)
     plan = Plan(load_study(path))
     sweep(plan, Store(str(tmp_path / "two")), LocalEngine(2))
     pd.testing.assert_frame_equal(read(tmp_path / "two"), read(tmp_path / "one"), check_exact=True)
 
 
-def test_threads_in_a_worker_write_the_same_rows(write_study, tmp_path):
+def test_threads_in_a_worker_write_the_same_rows(write_study, tmp_path, monkeypatch):
     path = write_study()
     run_study(path, tmp_path / "one")
+    cut_small(monkeypatch)
     run_study(path, tmp_path / "two", threads=2)
     pd.testing.assert_frame_equal(read(tmp_path / "two"), read(tmp_path / "one"), check_exact=True)
 
