@@ -88,7 +88,7 @@ QUANTITIES = _quantities(
     n_never_liquidated        | -        | accounts below 1 at the end that nobody liquidated
     liquidator_herfindahl     | -        | sum of squared shares of debt repaid; 1: one liquidator
     hours_at_full_utilisation | h        | utilization at 99.9 % or more, worst reserve
-    stuck_withdrawals_usd_h   | USD h    | withdrawals that found no cash, times how long they waited
+    stuck_withdrawals_usd_h   | USD h    | withdrawals that found no cash, times their wait
     borrow_usage              | fraction | debt / collateral of debtors, mean over samples
     protocol_revenue          | USD      | income of treasuries: reserve factor, fees, penalties
     depeg_max                 | fraction | largest distance of a wrapped token from par
@@ -402,6 +402,10 @@ def _plain(value: Any) -> Any:
     return number if math.isfinite(number) else None
 
 
+_PRICE_ERRORS = (
+    *("price_error_p01", "price_error_p50", "price_error_p99"),
+    *("price_error_abs_p50", "price_error_abs_p99"),
+)
 _COMPUTED: tuple[tuple[frozenset[str], Callable[[_Run], dict[str, Any]]], ...] = tuple(
     (frozenset(names.split()), compute)
     for names, compute in (
@@ -413,8 +417,7 @@ _COMPUTED: tuple[tuple[frozenset[str], Callable[[_Run], dict[str, Any]]], ...] =
             lambda run: _liquidity_totals(run.by_pool),
         ),
         (
-            "price_error_p01 price_error_p50 price_error_p99 price_error_abs_p50 "
-            "price_error_abs_p99",
+            " ".join(_PRICE_ERRORS),
             lambda run: _price_error_quantiles(since(run.table("pools"), run.start)),
         ),
         (
@@ -440,9 +443,7 @@ _COMPUTED: tuple[tuple[frozenset[str], Callable[[_Run], dict[str, Any]]], ...] =
         ),
         (
             "liquidator_profit",
-            lambda run: {
-                "liquidator_profit": _gain_of("liquidat", run.by_population, run.setting)
-            },
+            lambda run: {"liquidator_profit": _gain_of("liquidat", run.by_population, run.setting)},
         ),
     )
 )

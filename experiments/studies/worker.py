@@ -135,6 +135,6 @@ def ensure_compiled(job: Job) -> None:
         return
     folder = cache_folder()
     if folder is not None and not is_ready([job.variation.base]):
-        with FileLock(folder / "compile.lock"):
+        with FileLock(folder / "compile.lock"):  # who waits here finds all of it compiled
             compile_all([job.variation.base], n_processes=1)
     _compiled.add(name)

@@ -56,9 +56,7 @@ def test_intervals_of_the_share_of_bad_runs_cover_an_empirical_truth():
     population, threshold = bad_debts(), 1e-4
     truth = float((population > threshold).mean())
     rng = np.random.default_rng(3)
-    counts = [
-        int((rng.choice(population, 1_000) > threshold).sum()) for _ in range(20_000)
-    ]
+    counts = [int((rng.choice(population, 1_000) > threshold).sum()) for _ in range(20_000)]
     assert 0.935 <= share_covering(np.array(counts), 1_000, truth) <= 0.965
 
 
