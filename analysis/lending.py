@@ -187,11 +187,11 @@ def vault_income(
     spent = deficits["surplus"] + deficits["from_surplus"] + deficits["healed"]
     tokens = growth(deficits.assign(earned=spent), "venue", "earned", start)
     token_of = dict(zip(deficits["venue"].astype(str), deficits["token"].astype(str), strict=True))
-    last = wide(prices, "asset", "reference").ffill()
-    price = last.iloc[-1] if len(last) else {}
+    last = wide(prices, "asset", "reference").ffill().tail(1)
+    price = {str(name): float(column.iloc[-1]) for name, column in last.items()}
     return float(
         sum(
-            earned * price.get(assets.get(token_of[venue], ""), 1.0)
+            earned * price.get(assets.get(token_of[str(venue)], ""), 1.0)
             for venue, earned in tokens.items()
         )
     )

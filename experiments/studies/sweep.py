@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 CHUNK_SECONDS = 2.5  # of work; a task of Ray costs some milliseconds
 PILOT_SECONDS = 1.0
+_LONG_RUN = 10.0  # seconds beside which warming up is nothing
 _MAX_CHUNK = 10_000
 _AHEAD = 2  # chunks in flight for each worker
 
@@ -131,7 +132,7 @@ def _plan_missing(job: Job, wanted: dict[str, RunSpec]) -> ChunkResult | None:
 def _pilot(job: Job, runs: list[RunSpec]) -> tuple[list[dict[str, Any]], int, int]:
     """Run the first runs for a second; returns their rows, their number and the size of a chunk.
 
-    The first run also compiles and warms up, so it is timed only when it is alone.
+    The first one also loads and warms up, so it is timed only when it is alone, or very long.
     """
     ensure_compiled(job)
     rows, times = [], []
@@ -139,7 +140,7 @@ def _pilot(job: Job, runs: list[RunSpec]) -> tuple[list[dict[str, Any]], int, in
         started = time.perf_counter()
         rows.append(run_one(job, spec))
         times.append(time.perf_counter() - started)
-        if sum(times) > PILOT_SECONDS:
+        if len(times) > 1 and sum(times[1:]) >= PILOT_SECONDS or times[0] > _LONG_RUN:
             break
     each = sum(times[1:]) / len(times[1:]) if len(times) > 1 else times[0]
     chunk = max(1, min(round(CHUNK_SECONDS / max(each, 1e-9)), _MAX_CHUNK))
