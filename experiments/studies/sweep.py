@@ -140,7 +140,8 @@ def _pilot(job: Job, runs: list[RunSpec]) -> tuple[list[dict[str, Any]], int, in
         started = time.perf_counter()
         rows.append(run_one(job, spec))
         times.append(time.perf_counter() - started)
-        if len(times) > 1 and sum(times[1:]) >= PILOT_SECONDS or times[0] > _LONG_RUN:
+        is_timed = len(times) > 1 and sum(times[1:]) >= PILOT_SECONDS
+        if is_timed or times[0] > _LONG_RUN:
             break
     each = sum(times[1:]) / len(times[1:]) if len(times) > 1 else times[0]
     chunk = max(1, min(round(CHUNK_SECONDS / max(each, 1e-9)), _MAX_CHUNK))

@@ -240,17 +240,15 @@ def paired_differences(
     """
     from experiments.studies.estimates import bootstrap_bounds
 
-    joined = _keyed(plan, rows, first, outcome).join(
-        _keyed(plan, rows, second, outcome), how="inner", lsuffix="_1", rsuffix="_2"
-    )
-    difference = (joined[f"{outcome}_2"] - joined[f"{outcome}_1"]).dropna().to_numpy()
+    both = _paired(plan, rows, first, second, outcome)
+    difference = (both["second"] - both["first"]).dropna().to_numpy()
     alpha, n = 1.0 - plan.study.confidence, len(difference)
     if n < 2:
         raise InputError(
             f"settings {first.text} and {second.text} share {n} runs; at least 2 are needed"
         )
     (low, high), (lower, upper) = bootstrap_bounds(difference, alpha / 2.0, alpha)
-    n_lost = len(joined) - n
+    n_lost = len(both) - n
     return Estimate(
         float(difference.mean()), low, high, lower, upper, n, n_lost, "paired, BCa bootstrap"
     )
@@ -274,12 +272,9 @@ def compared(
     alpha = (1.0 - plan.study.confidence) / max(len(others) * len(outcomes), 1)
     found = []
     for outcome in outcomes:
-        base = _keyed(plan, rows, reference, outcome)
         for setting in others:
-            joined = _keyed(plan, rows, setting, outcome).join(
-                base, how="inner", lsuffix="_1", rsuffix="_2"
-            )
-            d = (joined[f"{outcome}_1"] - joined[f"{outcome}_2"]).dropna().to_numpy(float)
+            both = _paired(plan, rows, reference, setting, outcome)
+            d = (both["second"] - both["first"]).dropna().to_numpy(float)
             mean, n = (float(d.mean()) if len(d) else math.nan), len(d)
             half = math.inf
             if n > 1:
@@ -289,11 +284,17 @@ def compared(
     return pd.DataFrame(found)
 
 
-def _keyed(plan: Plan, rows: pd.DataFrame, setting: Setting, outcome: str) -> pd.DataFrame:
-    """Return an outcome by what two settings have in common: uncertainties and replication."""
+def _paired(
+    plan: Plan, rows: pd.DataFrame, first: Setting, second: Setting, outcome: str
+) -> pd.DataFrame:
+    """Return an outcome at two settings by what they share: uncertainties and replication."""
     names = [name for name in plan.study.designed if name in plan.study.uncertainties]
-    own = rows[rows["point"].isin(setting.points) & (rows["status"] == OK)]
-    return own.set_index([*names, "replication"])[[outcome]]
+    ended = rows[rows["status"] == OK].set_index([*names, "replication"])
+    parts = {
+        name: ended.loc[ended["point"].isin(setting.points).to_numpy(), outcome]
+        for name, setting in (("first", first), ("second", second))
+    }
+    return pd.concat(parts, axis=1, join="inner")
 
 
 def sentence(plan: Plan, finding: Finding, n_looks: int | None) -> str:

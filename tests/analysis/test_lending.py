@@ -141,7 +141,7 @@ def test_two_markets_keep_their_bad_debt_apart():
     np.testing.assert_array_equal(path.to_numpy(), [[1.0, 2.0], [0.0, 0.0]])
 
 
-# --- revenue, usage, values at risk ----------------------------------------------------------------
+# --- revenue, usage, values at risk --------------------------------------------------------------
 
 
 def test_liquidations_at_risk_are_a_quantile_over_hours_quiet_ones_included():

@@ -14,6 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from experiments.console import say
 from experiments.studies import load_study
 from experiments.studies.engines import LocalEngine
 from experiments.studies.plan import Plan
@@ -51,7 +52,7 @@ def overhead(folder: Path, n_runs: int) -> None:
     started = time.process_time()
     sweep(plan, Store(str(folder / "swept")), LocalEngine(1))
     swept = time.process_time() - started
-    print(
+    say(
         f"{n_runs} runs: {1e3 * bare / n_runs:.1f} ms each, sweep {swept / bare - 1.0:+.1%} "
         "(time of the processor)"
     )
@@ -64,7 +65,7 @@ def driver(folder: Path, n_runs: int, workers: int) -> None:
     sweep(plan, Store(str(folder / "swept")), LocalEngine(workers))
     seconds = time.perf_counter() - started
     megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
-    print(f"{n_runs} runs, {workers} workers: {seconds:.1f} s, driver {megabytes:.0f} MB")
+    say(f"{n_runs} runs, {workers} workers: {seconds:.1f} s, driver {megabytes:.0f} MB")
 
 
 def main() -> None:
