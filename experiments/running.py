@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,7 +21,9 @@ from sim.kernel import source_hash
 from sim.model import Model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Iterator
+
+    import pyarrow as pa
 
     from experiments.drawing import Drawer
     from experiments.scenario import Scenario
@@ -100,6 +104,48 @@ def run(
     return RunResult(manifest, summary, tables, place, figure_paths, model)
 
 
+def outcomes_of(
+    scenario: Scenario,
+    seed: int,
+    names: Collection[str],
+    progress: Callable[[Model, Recorder], None] | None = None,
+) -> dict[str, Any]:
+    """Run a scenario in memory and return some quantities of its summary, the cheapest way.
+
+    Parameters
+    ----------
+    scenario, seed, progress : as in `run`
+    names : of `analysis.metrics.QUANTITIES`
+    """
+    from analysis.metrics import summarize
+
+    recorder, _ = _simulate(scenario, seed, None, progress)
+    about = {"scenario": scenario.model_dump(mode="json")}
+    return dict(summarize(_Frames(recorder.tables()), about, frozenset(names)))
+
+
+class _Frames(Mapping[str, pd.DataFrame]):
+    """Record tables that become data frames when they are looked at."""
+
+    def __init__(self, tables: dict[str, pa.Table]) -> None:
+        self._tables = tables
+        self._made: dict[str, pd.DataFrame] = {}
+
+    def __getitem__(self, name: str) -> pd.DataFrame:
+        if name not in self._made:
+            self._made[name] = self._tables[name].to_pandas()
+        return self._made[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._tables
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tables)
+
+    def __len__(self) -> int:
+        return len(self._tables)
+
+
 def _simulate(
     scenario: Scenario,
     seed: int,
@@ -169,6 +215,7 @@ def make_manifest(
     }
 
 
+@functools.cache
 def _version_of(name: str) -> str:
     try:
         return version(name)
@@ -176,6 +223,7 @@ def _version_of(name: str) -> str:
         return "not installed"
 
 
+@functools.cache
 def _platform() -> dict[str, str]:
     import platform
 

@@ -310,6 +310,7 @@ POPULATIONS = Table(
         n_failed   | int64   | -   | fills that failed or were dropped
         value_in   | float64 | USD | paid into venues, at reference prices
         gas        | float64 | USD | gas paid
+        stuck_usd_hours | float64 | USD h | withdrawals that found no cash, times how long, so far
         """
     ),
 )
