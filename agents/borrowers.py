@@ -71,7 +71,6 @@ class BorrowerState(NamedTuple):
     number: I8  # int64, (11,): group, market venue, collateral reserve, alarmed rows, seed, stream,
     # tick of the last scan, collateral token, debt token, debt reserve, what they watch
     seen: F8  # float64, (3,): prices of collateral and debt, and fear, at the last scan
-    has_means: I8  # int64, (n,), 1: awake with means to defend itself
     tip: F8  # float64, (1,), native token per gas
     unwind_due: I8  # int64, (n,), tick of the next part to unwind, NEVER: no reason
     n_unwinds: I8  # int64, (n,), parts sent
@@ -79,6 +78,7 @@ class BorrowerState(NamedTuple):
     looked: I8  # int64, (1,), tick of their last look
     loop: F8  # float64, (8,), what `agents.looping` names: yield of the collateral and least carry
     # per year, discount, median delay in ticks, its log spread, part, slippage, ticks between parts
+    has_means: I8  # int64, (n,), 1: awake with means to defend itself
 
 
 Quantile = Annotated[tuple[float, float], Field(strict=False)]
