@@ -11,7 +11,8 @@ from experiments.scenario import shipped_scenarios
 
 ROW = Row("height", "m", lambda _: 1.0, 1.0, 3.0, "P")
 DONE = pd.DataFrame(
-    {"venue": ["cdp", "cdp", "other"], "time": [30_000.0, 90_000.0, 30_000.0], "debt_usd": [5.0, 3.0, 9.0]}
+    {"venue": ["cdp", "cdp", "other"], "time": [30_000.0, 90_000.0, 30_000.0],
+     "debt_usd": [5.0, 3.0, 9.0]}
 )  # fmt: skip
 
 
