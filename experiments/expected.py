@@ -246,7 +246,7 @@ _BLACK_THURSDAY = (
 
 
 def _market(result: RunResult, tokens: Sequence[str]) -> pd.DataFrame:
-    rows = result.tables["markets"]
+    rows = result.tables["lending"]
     short = rows["token"].astype(str).str.rpartition("/")[2]
     return rows[(rows["venue"] == "market-a") & short.isin(list(tokens))].assign(short=short)
 
