@@ -17,6 +17,7 @@ from experiments.composition import build
 from experiments.drawing import drawer_of
 from experiments.recording import Recorder
 from experiments.run_folder import whole_folder, write_json
+from experiments.scenario import check_scenario
 from sim.kernel import source_hash
 from sim.model import Model
 
@@ -76,10 +77,11 @@ def run(
     Raises
     ------
     InputError
-        The folder exists, or the scenario cannot be built.
+        It is no scenario, it cannot be built, or the folder exists.
     OutputError
         The disk is full or cannot be written.
     """
+    check_scenario(scenario)
     started = time.perf_counter()
     if out is None:
         recorder, model = _simulate(scenario, seed, None, progress)

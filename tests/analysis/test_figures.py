@@ -3,6 +3,7 @@
 import itertools
 import sys
 
+import networkx as nx
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -276,6 +277,35 @@ def test_labels_of_bridges_stand_on_their_curves(graph):
     place = axes.transData.transform(label.xy)
     curves = [patch.get_window_extent().padded(3.0) for patch in axes.patches]
     assert any(curve.contains(*place) for curve in curves)
+
+
+def test_no_edge_of_the_token_graph_passes_a_token_that_it_does_not_reach():
+    graph = nx.MultiGraph()
+    tokens = ("home/DAI", "home/ETH", "home/USDC", "side/ETH", "side/USDC", "side/wDAI")
+    graph.add_nodes_from(tokens, value=1e6)  # two triangles side by side, one the other's image
+    for first, second in itertools.combinations(range(3), 2):
+        for chain in (0, 3):
+            ends = tokens[chain + first], tokens[chain + second]
+            graph.add_edge(*ends, f"pool {chain}{first}{second}", flow=1.0, kind="pool")
+    for first, second in ((0, 5), (1, 3), (2, 4)):
+        name = f"bridge {first}"
+        graph.add_edge(tokens[first], tokens[second], name, flow=1.0, kind="bridge")
+
+    axes = plot_network(graph)
+
+    axes.figure.draw_without_rendering()
+    nodes = max(axes.collections, key=lambda drawn: len(drawn.get_offsets()))
+    middles = axes.transData.transform(nodes.get_offsets())
+    radius = np.sqrt(nodes.get_sizes()) / 2.0 * axes.figure.dpi / 72.0
+    reached = []
+    for patch in axes.patches:
+        (course,) = (
+            patch.get_transform().transform_path(patch.get_path()).to_polygons(closed_only=False)
+        )
+        steps = np.linspace(course[:-1], course[1:], 20).reshape(-1, 2)
+        away = np.hypot(*(steps[:, None] - middles).transpose(2, 0, 1)).min(axis=0)
+        reached.append(int((away < radius + 3.0).sum()))  # its own two: it ends at their rims
+    assert reached == [2] * graph.number_of_edges()
 
 
 def test_panels_without_data_are_left_out(run):
