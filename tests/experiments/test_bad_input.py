@@ -520,7 +520,7 @@ def test_a_wrong_option_is_refused_with_its_value(undertow, here, arguments, mes
 def test_an_unknown_command_or_table_is_refused_with_the_known_ones(undertow):
     assert "Did you mean 'run'?" in undertow("rum").err
     assert undertow("records", "filz").err.startswith(
-        "undertow: no record table 'filz'; there are: fills, causes"
+        "undertow: no record table 'filz'; there are: fills, orders, causes"
     )
 
 

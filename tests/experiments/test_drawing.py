@@ -79,10 +79,10 @@ def test_what_a_killed_process_leaves_is_drawn_here(folder, when):
 
 
 def test_a_fault_of_the_process_is_told_as_if_drawn_here(folder):
-    (folder / "records" / "markets.parquet").write_bytes(b"no Parquet")
+    (folder / "records" / "lending.parquet").write_bytes(b"no Parquet")
     with Drawer() as drawer:
         drawer.begin(folder)
-        with pytest.raises(ValueError, match=r"markets\.parquet cannot be read"):
+        with pytest.raises(ValueError, match=r"lending\.parquet cannot be read"):
             drawer.finish()
 
 
