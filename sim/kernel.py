@@ -227,9 +227,17 @@ class Kernel:
         functools.update_wrapper(self, function)
         self.py_func = function
         self._options = options
-        inner = {**options, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-        self.inner = _with_cache(lambda: njit(**inner)(function), face="inner")
-        self._numba_type_ = self.inner._numba_type_  # by this compiled code knows it
+
+    @functools.cached_property
+    def inner(self) -> Any:
+        """Return the dispatcher that compiled code calls; a start from the cache needs none."""
+        options = {**self._options, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+        return _with_cache(lambda: njit(**options)(self.py_func), face="inner")
+
+    @property
+    def _numba_type_(self) -> Any:
+        """Return the type by which compiled code knows this kernel."""
+        return self.inner._numba_type_
 
     @functools.cached_property
     def dispatcher(self) -> Any:
