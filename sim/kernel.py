@@ -39,6 +39,8 @@ from numba.core.typing.templates import AttributeTemplate
 from numba.extending import infer_getattr, intrinsic, models, register_model, typeof_impl, unbox
 from numba.np.arrayobj import populate_array
 
+import sim.numba_import  # noqa: F401 - before compiled code is loaded
+
 JIT = os.environ.get("UNDERTOW_JIT", "1") != "0"
 ROOT = Path(__file__).resolve().parents[1]
 SIGNATURE = types.intp(types.intp, types.intp)
