@@ -215,7 +215,7 @@ class SampleBuffer:
                     f"before it have {lengths[wrong[0]]}; give it as many, or one number for all"
                 )
             lengths = np.maximum(lengths, rows)
-        return np.abs(lengths)  # numbers alone make one row
+        return np.asarray(np.abs(lengths))  # numbers alone make one row
 
 
 def _rows_of(value: Any) -> int:
