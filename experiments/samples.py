@@ -43,11 +43,14 @@ class Samples:
         self._writers = writers
         self._engine = engine
         self._waiting: dict[str, RowBuffer] = {}
+        tokens = [*world.token_names, ""]  # number -1: none
         self._names = {
             "venue": world.venue_names,
             "feed": world.venue_names,
             "chain": world.chain_names,
-            "token": world.token_names,
+            "token": tokens,
+            "collateral_token": tokens,
+            "debt_token": tokens,
             "population": world.group_names,
             "asset": world.asset_names,
         }
@@ -64,7 +67,7 @@ class Samples:
         self._start_price = world.prices.fundamental.copy()
         self._start_accounts = world.account_holdings()
 
-    def _add(self, name: str, columns: Columns) -> None:
+    def add(self, name: str, columns: Columns) -> None:
         """Keep columns of a record, with the time, the chain of venues and names for numbers."""
         world = self._world
         columns = {"time": world.time, **columns}
@@ -97,7 +100,7 @@ class Samples:
         world.refresh_prices()
         for name, found in world.sample().items():
             for columns in found:
-                self._add(name, self._complete(columns) if name == "pools" else columns)
+                self.add(name, self._complete(columns) if name == "pools" else columns)
         self._take_prices()
         self._take_activity()
 
@@ -121,7 +124,7 @@ class Samples:
         step = min(now // int(prices.step[0]), prices.path.shape[1] - 1)
         fundamental = prices.path[:, step]
         transient = prices.transient * np.exp(-prices.decay * (now - prices.updated))
-        self._add(
+        self.add(
             "prices",
             {
                 "asset": np.arange(len(fundamental)),
@@ -137,7 +140,7 @@ class Samples:
         was_active = (activity[:, 0] > 0.0) | (activity[:, 1] > 0.0)
         groups = np.flatnonzero(was_active | (stuck != self._stuck))
         filled, failed, value, gas = activity[groups].T
-        self._add(
+        self.add(
             "populations",
             {
                 "population": groups,
@@ -164,7 +167,7 @@ class Samples:
         """Sample every position that mechanisms report."""
         for name, found in self._world.sample_positions().items():
             for columns in found:
-                self._add(name, columns)
+                self.add(name, columns)
 
     # --- equity ----------------------------------------------------------------------------------
 
@@ -180,7 +183,7 @@ class Samples:
         value = _values(*held, price)
         start, gain = _values(*held_first, self._start_price), _values(*held_first, change)
         owner = np.flatnonzero(np.arange(len(value)) != OUTSIDE)
-        self._add(
+        self.add(
             "equity",
             {
                 "population": Text(owner, self._owners),
