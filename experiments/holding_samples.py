@@ -108,4 +108,4 @@ class HoldingSamples:
                 yield self._first_venue + self._venue_at[group, row], -1, venue, token, one
 
     def _kinds_of(self, holder: np.ndarray) -> np.ndarray:
-        return np.digitize(holder, (self._first_venue, self._first_outside))
+        return np.asarray(np.digitize(holder, (self._first_venue, self._first_outside)))

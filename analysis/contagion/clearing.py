@@ -14,14 +14,12 @@ Loans in lending markets are non-recourse: only the part that no collateral cove
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sim.errors import InputError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 _ROUNDING = 1e-12  # of all that is owed: a smaller gap is no default
 

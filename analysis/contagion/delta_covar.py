@@ -104,7 +104,9 @@ def _estimate(
     return float(fitted.params[1]) * height / width, at_risk, median
 
 
-def delta_covars(losses: pd.DataFrame, quantile: float = 0.95, n_resamples: int = 0) -> pd.DataFrame:
+def delta_covars(
+    losses: pd.DataFrame, quantile: float = 0.95, n_resamples: int = 0
+) -> pd.DataFrame:
     """Return the delta-CoVaR of each participant with respect to all the others.
 
     Parameters

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import networkx as nx
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from analysis.contagion.clearing import Clearing, eisenberg_noe
 from analysis.contagion.debt_rank import debt_rank, importance, leverage, linear_debt_rank
@@ -32,7 +33,6 @@ from sim.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from numpy.typing import NDArray
 
 Graph: TypeAlias = "nx.DiGraph[Any]"
 
@@ -135,13 +135,14 @@ def loss_given_liquidation(
         if depth is not None and price > 0.0:
             worth = collateral[mine] * depth.price / price
             collateral[mine] = worth * depth.price_ratio(worth)
-    return np.maximum(positions["debt"].to_numpy(float) - collateral, 0.0)
+    return np.asarray(np.maximum(positions["debt"].to_numpy(float) - collateral, 0.0))
 
 
 def network_of(graph: Graph) -> Network:
     """Return an exposure graph as arrays."""
     names = list(graph)
-    exposures = nx.to_scipy_sparse_array(graph, nodelist=names, weight="value", dtype=float)
+    real = np.dtype(float)
+    exposures = nx.to_scipy_sparse_array(graph, nodelist=names, weight="value", dtype=real)
     equity = np.array([graph.nodes[name]["equity"] for name in names])
     is_theirs = np.array([graph.nodes[name]["kind"] in PARTICIPANTS[:2] for name in names])
     own = np.where(is_theirs, np.maximum(equity, 0.0), 0.0)
@@ -153,9 +154,9 @@ def rank_nodes(graph: Graph) -> pd.DataFrame:
 
     Returns
     -------
-    one row a node, largest DebtRank first; columns kind, equity, exposed_to_it and exposed_to_others
-    (USD), debt_rank and original_debt_rank (share of all participants' equity lost if it alone fails
-    wholly, in the linear and in the original form)
+    one row a node, largest DebtRank first; columns kind, equity, exposed_to_it and
+    exposed_to_others (USD), debt_rank and original_debt_rank (share of all populations' equity that
+    others lose if it alone fails wholly, in the linear and in the original form)
     """
     network = network_of(graph)
     shares = leverage(network.exposures, network.equity)
@@ -242,9 +243,7 @@ def clear(graph: Graph, lost: Mapping[str, float] | None = None) -> tuple[list[s
 # --- nodes and edges ------------------------------------------------------------------------------
 
 
-def _venue_kinds(
-    tables: Mapping[str, pd.DataFrame], manifest: Mapping[str, Any]
-) -> dict[str, str]:
+def _venue_kinds(tables: Mapping[str, pd.DataFrame], manifest: Mapping[str, Any]) -> dict[str, str]:
     """Return the kind of node of each venue: by the record that it has, else its own kind."""
     venues = manifest.get("scenario", {}).get("venues", {})
     kinds = {name: str(about.get("kind", "venue")) for name, about in venues.items()}
@@ -306,28 +305,26 @@ def _participant(
 def _add_loans(
     graph: Graph, positions: pd.DataFrame, kinds: Mapping[str, str], has_accounts: bool
 ) -> None:
-    by = ["venue", "debt_token", "population", *(["account"] if has_accounts else [])]
-    sums = positions.groupby([positions[name] for name in by], observed=True)["loss"].sum()
-    for key, loss in sums.items():
-        venue, token, population, account = (*key, -1)[:4]
+    names = ["venue", "debt_token", "population", "account", "loss"]
+    losing = positions.loc[positions["loss"] > 0.0, names]
+    for venue, token, population, account, loss in losing.itertuples(index=False, name=None):
         target, kind = _participant(str(population), int(account), kinds, has_accounts)
-        if loss > 0.0:
-            source = _reserve(str(venue), str(token))
-            graph.add_node(source, kind="market")
-            graph.add_node(target, kind=kind)
-            _add_edge(graph, source, target, float(loss), "loan")
+        source = _reserve(str(venue), str(token))
+        graph.add_node(source, kind="market")
+        graph.add_node(target, kind=kind)
+        _add_edge(graph, source, target, float(loss), "loan")
 
 
 def _set_equity(
     graph: Graph, tables: Mapping[str, pd.DataFrame], held: pd.DataFrame, time: float
 ) -> None:
-    """Give participants the equity of the record (accounts: what they hold), venues their claims."""
+    """Give participants the equity of the record, accounts what they hold, venues their claims."""
     record = frame_of(tables, "equity")
     whole = last_at(record[record["account"] < 0], time)
     values = dict(zip(whole["population"].astype(str), whole["value"].astype(float), strict=True))
     own = held[held["account"] >= 0]
-    sums = own.groupby([own["holder"].astype(str), "account"])["value"].sum()
-    values |= {f"{name}[{account}]": float(value) for (name, account), value in sums.items()}
+    nodes = own["holder"].astype(str) + "[" + own["account"].astype(str) + "]"
+    values |= {str(node): float(value) for node, value in own["value"].groupby(nodes).sum().items()}
     for node, about in graph.nodes(data=True):
         if about["kind"] in PARTICIPANTS:
             about["equity"] = values.get(node.replace(" (population)", ""), 0.0)

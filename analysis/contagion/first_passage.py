@@ -131,6 +131,37 @@ def first_passages(
     return table.sort_values(["delay", "place", "metric"], ignore_index=True)
 
 
+def first_shock(manifest: Mapping[str, Any]) -> float:
+    """Return the time of the first shock that has a time of its own, seconds; 0: there is none."""
+    shocks = manifest.get("scenario", {}).get("shocks", [])
+    return min((float(s["at"]) for s in shocks if s.get("at") is not None), default=0.0)
+
+
+def check_pair(shocked: Mapping[str, Any], calm: Mapping[str, Any]) -> None:
+    """Check that two runs are one world with and without shocks.
+
+    Parameters
+    ----------
+    shocked, calm : manifests
+
+    Raises
+    ------
+    InputError
+        Seed, scenario or length differ, or the second has shocks.
+    """
+    for name, one, other in (
+        ("seed", shocked.get("seed"), calm.get("seed")),
+        *(
+            (name, shocked.get("scenario", {}).get(name), calm.get("scenario", {}).get(name))
+            for name in ("name", "horizon", "assets", "chains", "venues")
+        ),
+    ):
+        if one != other:
+            raise InputError(f"the runs differ in {name}; run the same scenario for both")
+    if calm.get("scenario", {}).get("shocks"):
+        raise InputError("the second run has shocks; make it with --without-shocks")
+
+
 def reached_venues(passages: pd.DataFrame, manifest: Mapping[str, Any]) -> pd.DataFrame:
     """Return when a shock reached each venue and chain, by whichever metric was first.
 
@@ -168,6 +199,17 @@ def reached_venues(passages: pd.DataFrame, manifest: Mapping[str, Any]) -> pd.Da
     return table.sort_values(["delay", "kind", "place"], ignore_index=True)
 
 
+def chain_delays(venues: pd.DataFrame) -> dict[str, float]:
+    """Return when each chain was reached, seconds.
+
+    Parameters
+    ----------
+    venues : from `reached_venues`
+    """
+    chains = venues[venues["kind"] == "chain"]
+    return {str(name): float(t) for name, t in zip(chains["place"], chains["delay"], strict=True)}
+
+
 def _first(passages: pd.DataFrame) -> tuple[str, float]:
     reached = passages[np.isfinite(passages["delay"])]
     if reached.empty:
@@ -177,7 +219,7 @@ def _first(passages: pd.DataFrame) -> tuple[str, float]:
 
 
 def _gaps(one: pd.DataFrame, other: pd.DataFrame, start: float) -> pd.DataFrame:
-    """Return absolute differences since a time; a value that one world lacks is no difference."""
+    """Return absolute differences since a time; where one world has no value there is none."""
     if not one.index.equals(other.index):
         raise InputError(
             "the runs were not sampled at the same times; run both with the same scenario, length "
@@ -188,7 +230,8 @@ def _gaps(one: pd.DataFrame, other: pd.DataFrame, start: float) -> pd.DataFrame:
 
 
 def _log(frame: pd.DataFrame) -> pd.DataFrame:
-    return np.log(frame.where(frame > 0.0))
+    logs: pd.DataFrame = np.log(frame.where(frame > 0.0))  # type: ignore[assignment] # its stub
+    return logs
 
 
 def _bad_debt_shares(markets: pd.DataFrame) -> pd.DataFrame:
@@ -210,6 +253,9 @@ def _base_fees(chains: pd.DataFrame) -> pd.DataFrame:
     paid = chains[chains["base_fee"] > 0.0]
     if paid.empty:
         return pd.DataFrame()
-    step = (np.floor(paid["time"] / _FEE_SECONDS) + 1.0) * _FEE_SECONDS
-    means = np.log(paid["base_fee"]).groupby([step, paid["chain"].astype(str)]).mean()
-    return means.unstack().ffill()
+    step = (np.floor(paid["time"].to_numpy() / _FEE_SECONDS) + 1.0) * _FEE_SECONDS
+    fees = pd.DataFrame(
+        {"time": step, "chain": paid["chain"].astype(str), "fee": np.log(paid["base_fee"])}
+    )
+    means = fees.groupby(["time", "chain"])["fee"].mean().reset_index()
+    return wide(means, "chain", "fee").ffill()

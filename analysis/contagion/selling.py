@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from analysis.series import frame_of
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import pandas as pd
-    from numpy.typing import NDArray
 
 _FALLS = np.concatenate([[0.0], np.geomspace(1e-6, 14.0, 600)])  # log price
 
@@ -60,7 +60,7 @@ class Depth(NamedTuple):
 def depths(
     tables: Mapping[str, pd.DataFrame], manifest: Mapping[str, Any], time: float
 ) -> dict[str, Depth]:
-    """Return the depth of each token at a time, by `chain/symbol`; tokens without a price are left out.
+    """Return the depth of each token that has a price at a time, by `chain/symbol`.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def depths(
 
 
 def last_at(frame: pd.DataFrame, time: float) -> pd.DataFrame:
-    """Return the rows of the last sample at or before a time; none where there is no such sample."""
+    """Return the rows of the last sample at or before a time; none where there is none."""
     times = frame["time"].to_numpy(float)
     before = times[times <= time]
     return frame[times == before.max()] if len(before) else frame.iloc[:0]
@@ -125,8 +125,9 @@ def _pools(
         tokens = venue.get("tokens") or []
         if len(tokens) == 2:
             chain = venue.get("chain", row["chain"])
-            pair = [f"{chain}/{token}" for token in tokens]
-            found.append((*pair, {**row, "kind": venue.get("kind")}))
+            about = {str(name): value for name, value in row.items()}
+            about["kind"] = venue.get("kind")
+            found.append((f"{chain}/{tokens[0]}", f"{chain}/{tokens[1]}", about))
     return found
 
 

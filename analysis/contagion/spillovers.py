@@ -16,12 +16,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pandas as pd
+from numpy.typing import NDArray
 
 from sim.errors import InputError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    import pandas as pd
+
 
 class Spillovers(NamedTuple):
     """Shares of forecast error variance, and what follows from them.

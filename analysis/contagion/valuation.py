@@ -21,17 +21,19 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-Valuation: TypeAlias = "Callable[[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]"  # noqa: E501 - one type
+Valuation: TypeAlias = (
+    "Callable[[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]"
+)
 _MOST_ROUNDS = 100_000
 _CLOSE = 1e-14  # of all claims: the change of equity at which it has settled
 
 
-def clearing_value(equity: Any, debts: Any, before: Any) -> NDArray[np.float64]:
+def clearing_value(equity: Any, debts: Any, _before: Any) -> NDArray[np.float64]:
     """Value claims as Eisenberg and Noe do: what is left for a debtor's junior creditors.
 
     Parameters
     ----------
-    equity, debts, before : float64, (n,): equity now, claims of others on it, equity at first
+    equity, debts : float64, (n,): equity now, claims of others on it; equity at first is not used
     """
     share = np.divide(equity + debts, debts, out=np.zeros_like(debts), where=debts > 0.0)
     return np.where(equity >= 0.0, 1.0, np.maximum(share, 0.0))
@@ -40,16 +42,16 @@ def clearing_value(equity: Any, debts: Any, before: Any) -> NDArray[np.float64]:
 def fixed_recovery(recovery: float) -> Valuation:
     """Return Furfine's valuation: a defaulter's claims are worth the share `recovery` of par."""
 
-    def value(equity: Any, debts: Any, before: Any) -> NDArray[np.float64]:
+    def value(equity: Any, _debts: Any, _before: Any) -> NDArray[np.float64]:
         return np.where(equity >= 0.0, 1.0, recovery)
 
     return value
 
 
-def equity_share(equity: Any, debts: Any, before: Any) -> NDArray[np.float64]:
+def equity_share(equity: Any, _debts: Any, before: Any) -> NDArray[np.float64]:
     """Value claims as linear DebtRank does: by the share of its equity that a debtor has kept."""
     share = np.divide(equity, before, out=np.zeros_like(before), where=before > 0.0)
-    return np.clip(share, 0.0, 1.0)
+    return np.asarray(np.clip(share, 0.0, 1.0))
 
 
 def network_equity(
