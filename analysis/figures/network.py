@@ -310,7 +310,10 @@ def _draw_edges(
     edges: Any = graph.edges(keys=True, data=True)
     flows = {venue: data["flow"] for _, _, venue, data in edges}
     largest = max(flows.values(), default=0.0) or 1.0
-    taken = [Box(place[token][0], place[token][1], 0.6, 0.45) for token in graph]
+    taken = [
+        _label_room(place[token], dress.token_words[token], float(np.sqrt(size)))
+        for token, size in zip(graph, sizes, strict=True)
+    ]
     for source, target, venue, data in edges:
         kind = data["kind"]
         pair = tuple(sorted((source, target)))
@@ -325,6 +328,13 @@ def _draw_edges(
         )  # fmt: skip
         course = [_along(place[pair[0]], place[pair[1]], bend, share) for share in _SHARES]
         taken.append(_label_edge(axes, course, dress.venue_words[venue], taken))
+
+
+def _label_room(middle: NDArray[np.float64], words: str, diameter: float) -> Box:
+    """Return the room of a token's label, bold, which stands below a token that cannot hold it."""
+    width = 1.4 * _LETTER * max(map(len, words.splitlines()))
+    below = 0.0 if diameter > _ROOMY else 0.2
+    return Box(middle[0], middle[1] - below, max(0.6, width), 0.45)
 
 
 def _along(
