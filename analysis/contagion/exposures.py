@@ -219,8 +219,9 @@ def predicted_losses(
 def clear(graph: Graph, lost: Mapping[str, float] | None = None) -> tuple[list[str], Clearing]:
     """Return what venues can pay their claimants, loans being non-recourse.
 
-    A venue owes its claims, and has beside what others owe it the rest of what backs them. A
-    borrower owes the part of its debt that its collateral would not cover, and has nothing for it.
+    A venue owes its claims. It has what other venues owe it and, as outside assets, what else backs
+    the claims: tokens, and loans as far as their collateral covers them. Borrowers pay nothing of
+    the part that it does not cover, and participants owe nobody.
 
     Parameters
     ----------
@@ -235,8 +236,10 @@ def clear(graph: Graph, lost: Mapping[str, float] | None = None) -> tuple[list[s
     owes = network.exposures.T.toarray()
     backed = np.maximum(owes.sum(axis=1) - owes.sum(axis=0), 0.0)
     for k, name in enumerate(network.names):
-        is_theirs = graph.nodes[name]["kind"] in PARTICIPANTS
-        backed[k] *= 0.0 if is_theirs else 1.0 - (lost or {}).get(name, 0.0)
+        if graph.nodes[name]["kind"] in PARTICIPANTS:
+            owes[k], backed[k] = 0.0, 0.0
+        else:
+            backed[k] *= 1.0 - (lost or {}).get(name, 0.0)
     return network.names, eisenberg_noe(owes, backed)
 
 

@@ -83,7 +83,7 @@ def plot_first_passage(
         reserves = {name: delay.get(name, np.inf) for name in about.get("reserves", ())}
         near = [delay.get(venue, np.inf) for *ends, venue in edges if token in ends]
         of_token[token] = min([*reserves.values(), *near], default=np.inf)
-        lines = [f"{name.rpartition(' ')[0]} {_text(t)}" for name, t in reserves.items()]
+        lines = [f"{name.rpartition(' ')[0]}\n{_text(t)}" for name, t in reserves.items()]
         words[token] = "\n".join([token.partition("/")[2], *lines])
     of_venue = {venue: delay.get(venue, np.inf) for *_, venue in edges}
     dress = Dress(

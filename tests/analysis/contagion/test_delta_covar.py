@@ -72,13 +72,13 @@ def test_participants_that_move_with_the_others_come_first():
 
     found = delta_covars(losses, 0.9)
 
-    assert list(found.index)[0] == "near"  # the others are mostly five times what it loses
-    assert list(found.index)[-1] == "alone"
+    assert found.index[0] == "near"  # the others are mostly five times what it loses
+    assert found.index[-1] == "alone"
     assert "nothing" not in found.index
 
 
 def test_too_few_replications_are_refused():
-    with pytest.raises(InputError, match="50 replications are too few .* 100 would do"):
+    with pytest.raises(InputError, match="50 replications are too few"):
         delta_covar(np.arange(50.0), np.arange(50.0), 0.95)
     with pytest.raises(InputError, match="loses the same"):
         delta_covar(np.ones(200), np.arange(200.0))
