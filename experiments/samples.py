@@ -43,14 +43,13 @@ class Samples:
         self._writers = writers
         self._engine = engine
         self._waiting: dict[str, RowBuffer] = {}
-        tokens = [*world.token_names, ""]  # number -1: none
         self._names = {
             "venue": world.venue_names,
             "feed": world.venue_names,
             "chain": world.chain_names,
-            "token": tokens,
-            "collateral_token": tokens,
-            "debt_token": tokens,
+            "token": world.token_names,
+            "collateral_token": [*world.token_names, ""],  # number -1: none
+            "debt_token": world.token_names,
             "population": world.group_names,
             "asset": world.asset_names,
         }

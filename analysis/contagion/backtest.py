@@ -87,7 +87,8 @@ def _last_values(tables: Mapping[str, pd.DataFrame]) -> pd.Series[float]:
     equity = frame_of(tables, "equity")
     whole = equity[equity["account"] < 0]
     last = whole[whole["time"] == whole["time"].max()]
-    return last.set_index(last["population"].astype(str))["value"]
+    values: pd.Series[float] = last.set_index(last["population"].astype(str))["value"]
+    return values
 
 
 def agreement(worlds: pd.DataFrame, seed: int = 1) -> Agreement:

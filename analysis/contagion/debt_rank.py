@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _MOST_ROUNDS = 100_000
+_AT_ONCE = 256  # failures computed together: accounts may be many
 _CLOSE = 1e-13  # share of equity: a smaller further loss is none
 
 
@@ -125,9 +126,13 @@ def importance(shares: Any, weights: Any, *, is_linear: bool = True) -> NDArray[
     -------
     float64, (n,), 0 to 1
     """
-    failures = np.eye(len(np.asarray(weights)))
+    n = len(np.asarray(weights))
     spread = linear_debt_rank if is_linear else debt_rank
-    return systemic_loss(spread(shares, failures), failures, weights)
+    found = np.zeros(n)
+    for first in range(0, n, _AT_ONCE):
+        failures = np.eye(n, min(_AT_ONCE, n - first), -first)
+        found[first : first + _AT_ONCE] = systemic_loss(spread(shares, failures), failures, weights)
+    return found
 
 
 def _checked(initial: Any) -> NDArray[np.float64]:

@@ -18,9 +18,12 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from analysis.series import frame_of
 from sim.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
 LEAST_IN_TAIL = 5  # replications that must lie beyond the quantile for it to be estimated
@@ -102,6 +105,26 @@ def _estimate(
         q=quantile, p_tol=_PRECISION, max_iter=_MOST_ROUNDS
     )
     return float(fitted.params[1]) * height / width, at_risk, median
+
+
+def population_losses(
+    tables: Mapping[str, pd.DataFrame], *, has_price_moves: bool = True
+) -> pd.Series[float]:
+    """Return what each population of a run lost from its start to its end: USD, by population.
+
+    Parameters
+    ----------
+    tables : record tables of one replication
+    has_price_moves : what prices did to the holdings of the start counts; else only what the
+        population did since, or was done to
+    """
+    equity = frame_of(tables, "equity")
+    people = equity.loc[equity["account"] >= 0, "population"].astype(str).unique()
+    whole = equity[(equity["account"] < 0) & equity["population"].isin(people)]
+    by_name = whole.groupby(whole["population"].astype(str))
+    if not has_price_moves:
+        return -by_name["trading_gain"].last()
+    return by_name["value"].first() - by_name["value"].last()
 
 
 def delta_covars(

@@ -43,6 +43,13 @@ class Depth(NamedTuple):
     sold: NDArray[np.float64]
     is_endless: bool
 
+    @property
+    def impact(self) -> float:
+        """Fraction by which the price falls for the first dollar sold; inf: nobody buys."""
+        if self.is_endless:
+            return 0.0
+        return float(self.falls[1] / self.sold[1]) if self.sold[1] > 0.0 else float("inf")
+
     def price_ratio(self, usd: Any) -> NDArray[np.float64]:
         """Return the price after a sale, as a share of that before; 0 beyond all depth.
 

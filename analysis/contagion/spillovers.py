@@ -16,12 +16,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.contagion.first_passage import stress_metrics
 from sim.errors import InputError
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from collections.abc import Iterable, Mapping
 
 
 class Spillovers(NamedTuple):
@@ -87,6 +89,36 @@ def spillovers(
     others = shares - np.diag(np.diag(shares))
     given, received = others.sum(axis=0), others.sum(axis=1)
     return Spillovers(shares, float(received.mean()), given, received, given - received)
+
+
+def recorded_changes(
+    tables: Mapping[str, pd.DataFrame], metrics: Iterable[str] = ("price", "utilization")
+) -> pd.DataFrame:
+    """Return how stress metrics of a run changed from sample to sample, for `fit_spillovers`.
+
+    Series that never change are left out, and so are those that say what one before them says.
+
+    Parameters
+    ----------
+    tables : record tables
+    metrics : of `analysis.contagion.first_passage.METRICS`
+
+    Returns
+    -------
+    float64; index time (s), one column a place and metric, as `pool price`
+    """
+    found = stress_metrics(tables)
+    parts = [found[name].add_suffix(f" {name}") for name in metrics if name in found]
+    if not parts:
+        return pd.DataFrame()
+    changes = pd.concat(parts, axis=1, join="inner").diff().iloc[1:].dropna(axis=1)
+    chosen: list[Any] = []
+    for name in changes.columns[np.ptp(changes.to_numpy(), axis=0) > 0.0]:
+        values = changes[[*chosen, name]].to_numpy()
+        scaled = (values - values.mean(axis=0)) / values.std(axis=0)
+        if np.linalg.matrix_rank(scaled) == values.shape[1]:
+            chosen.append(name)
+    return changes[chosen]
 
 
 def fit_spillovers(

@@ -155,7 +155,7 @@ def test_exposures_write_nothing_unless_asked(undertow, here, folders):
     done = undertow("exposures", str(folders[0]), "--accounts", "--largest", "3")
 
     assert done.code == 0
-    assert "eth-suppliers[" in done.out
+    assert "-borrowers[" in done.out
     assert list(here.iterdir()) == []
 
 

@@ -39,6 +39,16 @@ def test_importance_is_what_others_lose_by_a_whole_failure():
     np.testing.assert_allclose(found, 0.25, atol=1e-12)
 
 
+def test_importance_of_many_is_that_of_each():
+    n = 600  # each lends half its equity to the next: more than are computed at once
+    shares = leverage(0.5 * np.eye(n, k=1), np.ones(n))
+
+    found = importance(shares, np.full(n, 1.0 / n), is_linear=False)
+
+    first = np.minimum(np.arange(n), 60)  # lenders before it lose 1/2, 1/4, ...
+    np.testing.assert_allclose(found, (1.0 - 0.5**first) / n, rtol=1e-12)
+
+
 def test_who_has_no_equity_has_nothing_to_lose():
     found = linear_debt_rank(leverage(RING, [0, 1, 1]), [0.0, 0.8, 0.0])
 

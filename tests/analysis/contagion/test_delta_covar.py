@@ -6,8 +6,14 @@ import pytest
 from scipy import stats
 from scipy.optimize import linprog
 
-from analysis.contagion.delta_covar import delta_covar, delta_covars, normal_delta_covar
+from analysis.contagion.delta_covar import (
+    delta_covar,
+    delta_covars,
+    normal_delta_covar,
+    population_losses,
+)
 from sim.errors import InputError
+from tests.analysis.builders import rows
 
 
 def test_the_normal_case_of_the_worked_example():
@@ -82,3 +88,22 @@ def test_too_few_replications_are_refused():
         delta_covar(np.arange(50.0), np.arange(50.0), 0.95)
     with pytest.raises(InputError, match="loses the same"):
         delta_covar(np.ones(200), np.arange(200.0))
+
+
+def test_a_population_lost_what_it_has_less_at_the_end():
+    equity = rows(
+        "equity",
+        [
+            {
+                "time": [0.0, 600.0], "population": name, "account": account,
+                "value": [100.0, last], "trading_gain": [0.0, gain],
+            }
+            for name, account, last, gain in (
+                ("people", -1, 70.0, -10.0), ("people", 0, 70.0, 0.0), ("lending", -1, 0.0, 0.0)
+            )
+        ],
+    )  # fmt: skip
+
+    assert population_losses({"equity": equity}).to_dict() == {"people": 30.0}
+    losses = population_losses({"equity": equity}, has_price_moves=False)
+    assert losses.to_dict() == {"people": 10.0}

@@ -4,8 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.contagion.spillovers import fit_spillovers, moving_average, spillovers
+from analysis.contagion.spillovers import (
+    fit_spillovers,
+    moving_average,
+    recorded_changes,
+    spillovers,
+)
 from sim.errors import InputError
+from tests.analysis.builders import crash_run
 
 LAG = np.array([[0.5, 0.2], [0.1, 0.4]])
 SIGMA = np.array([[1.0, 0.3], [0.3, 1.0]])
@@ -81,3 +87,25 @@ def test_series_that_cannot_be_fitted_are_refused():
         fit_spillovers(frame.assign(c=frame["a"] + frame["b"]))
     with pytest.raises(InputError, match="too few"):
         fit_spillovers(frame.head(5))
+
+
+def test_recorded_changes_can_be_fitted():
+    changes = recorded_changes(crash_run(), ("price", "utilization", "backing"))
+
+    assert {"eth-dai price", "cdp DAI utilization", "bridge backing"} <= set(changes)
+    assert "weth-eth price" in changes
+    found = fit_spillovers(changes)
+    assert 0.0 < found.total < 1.0
+    assert found.shares.shape == (changes.shape[1],) * 2
+
+
+def test_a_series_that_says_what_another_says_is_left_out():
+    run = dict(crash_run())
+    pools = run["pools"].astype({"venue": str})
+    copy = pools[pools["venue"] == "eth-dai"].assign(venue="eth-dai-copy")
+    run["pools"] = pd.concat([pools, copy], ignore_index=True)
+
+    assert [name for name in recorded_changes(run) if name.startswith("eth-dai")] == [
+        "eth-dai price"
+    ]
+    assert recorded_changes({}).empty
