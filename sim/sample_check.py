@@ -73,5 +73,6 @@ def _check_numbers(world: World, what: str, column: str, value: Any) -> None:
     wrong = (value < lowest) | (value >= counts[column])
     if wrong.any():
         raise InvariantError(
-            f"{what} holds {int(value[wrong][0])}; numbers run from {lowest} to {counts[column] - 1}"
+            f"{what} holds {int(value[wrong][0])}; "
+            f"numbers run from {lowest} to {counts[column] - 1}"
         )

@@ -1,6 +1,7 @@
 """The exposure graph of a small world, by hand."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from analysis.contagion.exposures import (
@@ -132,6 +133,23 @@ def test_accounts_are_nodes_where_they_are_recorded():
     assert graph.nodes["borrowers[1]"]["equity"] == 30_000.0  # claims less debts
     with pytest.raises(InputError, match="holding_accounts"):
         exposure_graph(records, manifest(), has_accounts=True)
+
+
+def test_a_vault_is_exposed_to_its_market_and_investors_to_the_vault():
+    about, records = manifest(), tables()
+    about["scenario"]["venues"]["vault"] = {"kind": "tranche_vault", "chain": "b"}
+    more = frame(
+        "holdings", time=TIME, holder=["vault", "lenders"], holder_kind=["venue", "population"],
+        account=-1, venue=["market", "vault"], token=["b/USDC", "b/senior"],
+        value=[50_000.0, 40_000.0],
+    )  # fmt: skip
+    text = {"holder": str, "holder_kind": str, "venue": str, "token": str}
+    held = pd.concat([records["holdings"].astype(text), more.astype(text)])
+    graph = exposure_graph(records | {"holdings": held}, about)
+
+    assert edges(graph)["vault", "market USDC"] == 50_000.0
+    assert edges(graph)["lenders", "vault"] == 40_000.0
+    assert graph.nodes["vault"] == {"kind": "tranche_vault", "equity": 40_000.0}
 
 
 def test_a_population_may_have_the_name_of_a_venue():
