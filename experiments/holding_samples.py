@@ -17,7 +17,7 @@ from sim.outside import OUTSIDE, OUTSIDE_ACCOUNTS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from sim.registry import Columns
+    from sim.registry import Claim, Columns
     from sim.world import World
 
 KINDS = ("population", "venue", "outside")
@@ -39,14 +39,20 @@ class HoldingSamples:
     Parameters
     ----------
     world : sampled
+    claims : returns those of now
     add : keeps columns of a record, given its name
     has_accounts : list every account of a population, not only their sum
     """
 
     def __init__(
-        self, world: World, add: Callable[[str, Columns], None], has_accounts: bool
+        self,
+        world: World,
+        claims: Callable[[], list[Claim]],
+        add: Callable[[str, Columns], None],
+        has_accounts: bool,
     ) -> None:
         self._world = world
+        self._claims = claims
         self._add = add
         self._has_accounts = has_accounts
         outside = [f"outside/{name}" for name in OUTSIDE_ACCOUNTS]
@@ -83,7 +89,7 @@ class HoldingSamples:
         """Yield claims, then balances of tokens that venues issued, where they have a price."""
         world = self._world
         price = world.prices.fundamental
-        for claim in world.claims():
+        for claim in self._claims():
             if claim.venue >= 0 and price[claim.token] > 0.0:
                 yield _Part(claim.group, claim.rows, claim.venue, claim.token, claim.amount)
         for venue, token in self._issued:

@@ -135,7 +135,7 @@ def _print(title: str, frame: "pd.DataFrame", units: dict[str, str]) -> None:
     for name in frame:
         unit = units.get(str(name))
         words = str(name).replace("_", " ") + (f" ({unit})" if unit else "")
-        table.add_column(words, justify="right" if unit else "left", overflow="fold")
+        table.add_column(words, justify="right" if unit else "left", no_wrap=not unit)
     for row in frame.itertuples(index=False):
         cells = zip(frame.columns, row, strict=True)
         table.add_row(*(_cell(value, units.get(str(name))) for name, value in cells))

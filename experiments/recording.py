@@ -41,7 +41,9 @@ class Recorder:
         self.writers = {name: TableWriter(table, folder) for name, table in TABLES.items()}
         self.engine = EngineRecords(world, self.writers, ticks(config.sample_seconds))
         self.samples = Samples(world, self.writers, self.engine)
-        self.holdings = HoldingSamples(world, self.samples.add, config.holding_accounts)
+        self.holdings = HoldingSamples(
+            world, self.samples.claims, self.samples.add, config.holding_accounts
+        )
         world.on_fills = self.engine.take_fills
         world.on_blocks = self.engine.take_blocks
         self.samples.write_accounts()

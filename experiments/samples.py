@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from experiments.fill_records import EngineRecords
     from experiments.record_tables import TableWriter
-    from sim.registry import Columns
+    from sim.registry import Claim, Columns
     from sim.world import World
 
 _ROWS_WAITING = 200_000
@@ -62,6 +62,7 @@ class Samples:
             if hasattr(state, "stuck_usd_hours")
         ]
         self._stuck = np.zeros(len(engine.activity))
+        self._claims: tuple[int, list[Claim]] = (-1, [])
         self._start = world.holdings()
         self._start_price = world.prices.fundamental.copy()
         self._start_accounts = world.account_holdings()
@@ -175,7 +176,7 @@ class Samples:
         world = self._world
         world.flush()
         world.refresh_prices()
-        claims, price = world.claims(), world.prices.fundamental
+        claims, price = self.claims(), world.prices.fundamental
         change = price - self._start_price
         held = world.holdings(claims), world.outside_holdings(claims)
         held_first = self._start, self._start_accounts[OUTSIDE]
@@ -193,6 +194,12 @@ class Samples:
                 "gas": np.append(self._engine.gas, np.zeros(len(OUTSIDE_ACCOUNTS)))[owner],
             },
         )
+
+    def claims(self) -> list[Claim]:
+        """Return the claims of now: looked up once where several samples fall on one time."""
+        if self._claims[0] != self._world.now:
+            self._claims = self._world.now, self._world.claims()
+        return self._claims[1]
 
     def write_accounts(self) -> None:
         """Write the value of every account of every population, as at the start and the end."""
