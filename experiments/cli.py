@@ -14,6 +14,8 @@ from typing import Annotated, NoReturn, TextIO
 
 import typer
 
+from experiments.networks import add_network_commands
+
 app = typer.Typer(
     name="undertow",
     help="Simulate how stress travels through decentralized finance: pools, lending, bridges.",
@@ -25,6 +27,7 @@ app = typer.Typer(
 scenarios_app = typer.Typer(help="List, show and check scenarios.", no_args_is_help=True)
 app.add_typer(scenarios_app, name="scenarios")
 
+add_network_commands(app)
 PACKAGES = ("sim", "agents", "experiments", "analysis")
 _STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 _SCHEMA = "https://json-schema.org/draft/2020-12/schema"
@@ -125,6 +128,10 @@ def run(
         bool, typer.Option("--force", help="Replace a run folder that exists; nothing else.")
     ] = False,
     figures: Annotated[bool, typer.Option(help="Draw figures.")] = True,
+    without_shocks: Annotated[
+        bool,
+        typer.Option("--without-shocks", help="The paired world: no shocks, and no news of any."),
+    ] = False,
 ) -> None:
     """Run one scenario; write records, summary and figures; print what happened."""
     from experiments.drawing import drawer_of
@@ -137,7 +144,12 @@ def run(
 
         file = str(prices) if prices is not None else None
         loaded = load_scenario(scenario, set_ or (), file, until, prices_start)
-        place = out if out is not None else Path("runs") / f"{loaded.name}-{seed}"
+        if without_shocks:
+            from experiments.calm import without_shocks as calmed
+
+            loaded = calmed(loaded)
+        suffix = "-calm" if without_shocks else ""
+        place = out if out is not None else Path("runs") / f"{loaded.name}-{seed}{suffix}"
         check_place(place, force)
         prepare_engine([loaded])
         with show_progress(loaded) as progress:

@@ -10,6 +10,7 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 from experiments.fill_records import EngineRecords
+from experiments.holding_samples import HoldingSamples
 from experiments.record_tables import TableWriter
 from experiments.samples import Samples
 from sim.agenda import SAMPLE_RANK
@@ -40,12 +41,16 @@ class Recorder:
         self.writers = {name: TableWriter(table, folder) for name, table in TABLES.items()}
         self.engine = EngineRecords(world, self.writers, ticks(config.sample_seconds))
         self.samples = Samples(world, self.writers, self.engine)
+        self.holdings = HoldingSamples(
+            world, self.samples.claims, self.samples.add, config.holding_accounts
+        )
         world.on_fills = self.engine.take_fills
         world.on_blocks = self.engine.take_blocks
         self.samples.write_accounts()
         for body, every in (
             (self.samples.take_state, config.sample_seconds),
             (self.samples.take_positions, config.position_seconds),
+            (self.holdings.take, config.position_seconds),
             (self.samples.take_equity, config.equity_seconds),
             (world.check, config.check_seconds),
         ):

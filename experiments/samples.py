@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from experiments.fill_records import EngineRecords
     from experiments.record_tables import TableWriter
-    from sim.registry import Columns
+    from sim.registry import Claim, Columns
     from sim.world import World
 
 _SAMPLES_WAITING, _ROWS_WAITING = 2_000, 200_000
@@ -47,6 +47,8 @@ class Samples:
             "feed": world.venue_names,
             "chain": world.chain_names,
             "token": world.token_names,
+            "collateral_token": [*world.token_names, ""],  # number -1: none
+            "debt_token": world.token_names,
             "population": world.group_names,
             "asset": world.asset_names,
         }
@@ -59,11 +61,12 @@ class Samples:
             if hasattr(state, "stuck_usd_hours")
         ]
         self._stuck = np.zeros(len(engine.activity))
+        self._claims: tuple[int, list[Claim]] = (-1, [])
         self._start = world.holdings()
         self._start_price = world.prices.fundamental.copy()
         self._start_accounts = world.account_holdings()
 
-    def _add(self, name: str, columns: Columns) -> None:
+    def add(self, name: str, columns: Columns) -> None:
         """Keep columns of a record, with the time, the chain of venues and names for numbers."""
         world = self._world
         columns = {"time": world.time, **columns}
@@ -99,7 +102,7 @@ class Samples:
         world.refresh_prices()
         for name, found in world.sample().items():
             for columns in found:
-                self._add(name, self._complete(columns) if name == "pools" else columns)
+                self.add(name, self._complete(columns) if name == "pools" else columns)
         self._take_prices()
         self._take_activity()
 
@@ -123,7 +126,7 @@ class Samples:
         step = min(now // int(prices.step[0]), prices.path.shape[1] - 1)
         fundamental = prices.path[:, step]
         transient = prices.transient * np.exp(-prices.decay * (now - prices.updated))
-        self._add(
+        self.add(
             "prices",
             {
                 "asset": np.arange(len(fundamental)),
@@ -139,7 +142,7 @@ class Samples:
         was_active = (activity[:, 0] > 0.0) | (activity[:, 1] > 0.0)
         groups = np.flatnonzero(was_active | (stuck != self._stuck))
         filled, failed, value, gas = activity[groups].T
-        self._add(
+        self.add(
             "populations",
             {
                 "population": groups,
@@ -166,7 +169,7 @@ class Samples:
         """Sample every position that mechanisms report."""
         for name, found in self._world.sample_positions().items():
             for columns in found:
-                self._add(name, columns)
+                self.add(name, columns)
 
     # --- equity ----------------------------------------------------------------------------------
 
@@ -175,14 +178,14 @@ class Samples:
         world = self._world
         world.flush()
         world.refresh_prices()
-        claims, price = world.claims(), world.prices.fundamental
+        claims, price = self.claims(), world.prices.fundamental
         change = price - self._start_price
         held = world.holdings(claims), world.outside_holdings(claims)
         held_first = self._start, self._start_accounts[OUTSIDE]
         value = _values(*held, price)
         start, gain = _values(*held_first, self._start_price), _values(*held_first, change)
         owner = np.flatnonzero(np.arange(len(value)) != OUTSIDE)
-        self._add(
+        self.add(
             "equity",
             {
                 "population": Text(owner, self._owners),
@@ -193,6 +196,12 @@ class Samples:
                 "gas": np.append(self._engine.gas, np.zeros(len(OUTSIDE_ACCOUNTS)))[owner],
             },
         )
+
+    def claims(self) -> list[Claim]:
+        """Return the claims of now: looked up once where several samples fall on one time."""
+        if self._claims[0] != self._world.now:
+            self._claims = self._world.now, self._world.claims()
+        return self._claims[1]
 
     def write_accounts(self) -> None:
         """Write the value of every account of every population, as at the start and the end."""

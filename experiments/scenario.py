@@ -250,7 +250,12 @@ class RecordConfig(Config):
     sample_seconds: Every = Field(
         60.0, description="Between samples of pools, markets and prices; 0: none."
     )
-    position_seconds: Every = Field(3_600.0, description="Between samples of debtors; 0: none.")
+    position_seconds: Every = Field(
+        3_600.0, description="Between samples of debtors and of holdings in venues; 0: none."
+    )
+    holding_accounts: bool = Field(
+        False, description="List holdings account by account, not only by population."
+    )
     equity_seconds: Every = Field(600.0, description="Between samples of equity; 0: none.")
     check_seconds: Every = Field(
         3_600.0,

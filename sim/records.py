@@ -167,6 +167,8 @@ POSITIONS = Table(
         position      | int64   | -   | position in the market
         population    | text    | -   | population of the debtor
         account       | int64   | -   | row of the debtor
+        collateral_token | text | -   | its most valuable collateral; empty: it has none
+        debt_token    | text    | -   | its largest debt
         collateral    | float64 | USD | collateral at oracle prices
         debt          | float64 | USD | debt at oracle prices
         health_factor | float64 | -   | at oracle prices
@@ -235,6 +237,22 @@ EQUITY = Table(
         holding_gain | float64 | USD | what its balances and claims of the start are worth more now
         trading_gain | float64 | USD | value less start value less holding gain
         gas          | float64 | USD | gas paid so far, at the prices of the blocks
+        """
+    ),
+)
+HOLDINGS = Table(
+    "holdings",
+    "who has what in a venue, owes it, or holds what it issued, whenever positions are sampled",
+    _columns(
+        """
+        time        | float64 | s     | time of the sample
+        holder      | text    | -     | population, venue or outside account
+        holder_kind | text    | -     | population, venue or outside
+        account     | int64   | -     | row in its population; -1: all of it, or a venue
+        venue       | text    | -     | venue that owes it, is owed, or issued the token
+        token       | text    | -     | token that counts
+        amount      | float64 | token | what the holder has; a debt is negative
+        value       | float64 | USD   | amount at fundamental prices
         """
     ),
 )
@@ -327,6 +345,7 @@ TABLES = {
         LENDING,
         DEFICITS,
         EQUITY,
+        HOLDINGS,
         CHAINS,
         PRICES,
         ORACLES,

@@ -42,13 +42,14 @@ class Claim(NamedTuple):
 
     The venue's own account carries the opposite claim, so that all holdings of a token, balances
     and claims together, add up to its supply (to 0 for a wrapped token, whose backing is the
-    escrow).
+    escrow). A claim that names no venue counts in `equity` and is absent from `holdings`.
     """
 
     group: int
     rows: np.ndarray  # int64, (n,)
     token: int
     amount: np.ndarray  # float64, (n,), token units; debts are negative
+    venue: int = -1  # number of the venue that owes it, or is owed
 
 
 class ShockKind(NamedTuple):

@@ -62,13 +62,17 @@ def _check_numbers(world: World, what: str, column: str, value: Any) -> None:
         "feed": len(world.venue_names),
         "chain": len(world.chain_names),
         "token": len(world.token_names),
+        "collateral_token": len(world.token_names),
+        "debt_token": len(world.token_names),
         "population": len(world.group_names),
         "asset": len(world.asset_names),
     }
     if column not in counts:
         raise InvariantError(f"{what} holds numbers that have no names; give strings")
-    wrong = (value < 0) | (value >= counts[column])
+    lowest = -1 if column == "collateral_token" else 0  # a debtor may have none
+    wrong = (value < lowest) | (value >= counts[column])
     if wrong.any():
         raise InvariantError(
-            f"{what} holds {int(value[wrong][0])}; numbers run from 0 to {counts[column] - 1}"
+            f"{what} holds {int(value[wrong][0])}; "
+            f"numbers run from {lowest} to {counts[column] - 1}"
         )

@@ -11,6 +11,8 @@ import numpy as np
 
 from analysis.figures.block_space import plot_block_space
 from analysis.figures.bridges import plot_bridges
+from analysis.figures.exposures import plot_exposures
+from analysis.figures.first_passage import place_graph, plot_first_passage
 from analysis.figures.health import plot_health
 from analysis.figures.liquidations import plot_liquidations
 from analysis.figures.liquidity import plot_liquidity
@@ -38,8 +40,11 @@ __all__ = [
     "draw_all",
     "draw_folder",
     "draw_named",
+    "place_graph",
     "plot_block_space",
     "plot_bridges",
+    "plot_exposures",
+    "plot_first_passage",
     "plot_health",
     "plot_liquidations",
     "plot_liquidity",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import networkx as nx
@@ -14,8 +15,6 @@ from analysis.liquidity import pool_fills
 from analysis.style import FAINT, INK, looks, make_figure, money, styled, title
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
@@ -31,9 +30,26 @@ _BENDS = {  # of an edge, as a share of its length, by preference
     "pool": (0.0, 0.25, -0.25, 0.45, -0.45, 0.65, -0.65, 0.85, -0.85),
     "bridge": (0.28, -0.28, 0.4, -0.4, 0.52, -0.52, 0.64, -0.64, 0.8, -0.8, 1.0, -1.0),
 }
+_RING = 3.4  # from the middle of one chain's ring to that of the next, in radii
 _CLEAR = 0.06  # least room between an edge and a token that it does not reach, in radii of a ring
 _STEPS = np.linspace(0.0, 1.0, 41)  # of the way along an edge, where it is looked at
 _SHARES = (0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8)  # of the way along an edge, where labels may stand
+
+
+class Dress(NamedTuple):
+    """How a token graph is drawn.
+
+    Attributes
+    ----------
+    tokens : color by token
+    venues : color by venue
+    token_words, venue_words : labels by token and by venue
+    """
+
+    tokens: Mapping[str, str]
+    venues: Mapping[str, str]
+    token_words: Mapping[str, str]
+    venue_words: Mapping[str, str]
 
 
 class Box(NamedTuple):
@@ -135,34 +151,59 @@ def plot_network(
     figure : where to draw; a new one when left out
     """
     chains = sorted({token.partition("/")[0] for token in graph})
-    figure = figure or make_figure(5.2 if len(graph) > 4 else 4.0)
-    axes = figure.subplots()
     look = looks(chains)
-    place = _layout(graph, chains)
-    values = np.array([graph.nodes[token]["value"] for token in graph])
-    sizes = 260.0 + _LARGEST * values / max(values.max(initial=0.0), 1e-12)
-    bends = _bends(graph, place, _radii(figure, graph, place, sizes))
-    _set_limits(axes, graph, place, bends)
-    _draw_edges(axes, graph, place, sizes, bends)
-    nx.draw_networkx_nodes(
-        graph, place, ax=axes, node_size=sizes, edgecolors="white", linewidths=1.5,
-        node_color=[look[token.partition("/")[0]].color for token in graph],
-    )  # fmt: skip
-    _label_nodes(axes, graph, place, sizes)
+    edges: Any = graph.edges(keys=True, data=True)
+    dress = Dress(
+        {token: look[token.partition("/")[0]].color for token in graph},
+        {venue: _BRIDGE if about["kind"] == "bridge" else FAINT for _, _, venue, about in edges},
+        {t: f"{t.partition('/')[2]}\n{money(about['value'])}" for t, about in graph.nodes.items()},
+        {venue: f"{venue}\n{money(about['flow'])}" for _, _, venue, about in edges},
+    )
+    axes = draw_tokens(graph, dress, figure)
     for name in chains:
         axes.scatter([], [], s=60, color=look[name].color, label=name)
     _finish(axes, graph)
     return axes
 
 
+def draw_tokens(graph: Graph, dress: Dress, figure: Figure | None = None) -> Axes:
+    """Draw a token graph without title and legend.
+
+    Parameters
+    ----------
+    graph : as from `token_graph`
+    dress : colors and labels
+    figure : where to draw; a new one when left out
+    """
+    chains = sorted({token.partition("/")[0] for token in graph})
+    figure = figure or make_figure(5.2 if len(graph) > 4 else 4.0)
+    axes = figure.subplots()
+    place = _layout(graph, chains)
+    values = np.array([graph.nodes[token]["value"] for token in graph])
+    sizes = 260.0 + _LARGEST * values / max(values.max(initial=0.0), 1e-12)
+    bends = _bends(graph, place, _radii(figure, graph, place, sizes))
+    _set_limits(axes, graph, place, bends)
+    _draw_edges(axes, graph, place, sizes, bends, dress)
+    nx.draw_networkx_nodes(
+        graph, place, ax=axes, node_size=sizes, edgecolors="white", linewidths=1.5,
+        node_color=[dress.tokens[token] for token in graph],
+    )  # fmt: skip
+    _label_nodes(axes, place, sizes, dress.token_words)
+    axes.set_axis_off()
+    return axes
+
+
 def _label_nodes(
-    axes: Axes, graph: Graph, place: dict[str, NDArray[np.float64]], sizes: NDArray[np.float64]
+    axes: Axes,
+    place: dict[str, NDArray[np.float64]],
+    sizes: NDArray[np.float64],
+    words: Mapping[str, str],
 ) -> None:
-    """Write name and value into a token, or below it where they would cover it."""
-    for token, diameter in zip(graph, np.sqrt(sizes), strict=True):
+    """Write its words into a token, or below it where they would cover it."""
+    for token, diameter in zip(words, np.sqrt(sizes), strict=True):
         is_wide = diameter > _ROOMY
         axes.annotate(
-            f"{token.partition('/')[2]}\n{money(graph.nodes[token]['value'])}",
+            words[token],
             (place[token][0], place[token][1]),
             xytext=(0.0, 0.0 if is_wide else -0.5 * diameter - 2.0), textcoords="offset points",
             ha="center", va="center" if is_wide else "top", fontsize=8.5, fontweight="bold",
@@ -239,9 +280,14 @@ def _set_limits(
     axes.set_aspect("equal")
 
 
+def ring_middles(chains: list[str]) -> list[float]:
+    """Return where the ring of each chain stands on the horizontal axis."""
+    return [_RING * k for k in range(len(chains))]
+
+
 def _layout(graph: Graph, chains: list[str]) -> dict[str, NDArray[np.float64]]:
     place: dict[str, NDArray[np.float64]] = {}
-    for k, chain in enumerate(chains):
+    for chain, middle in zip(chains, ring_middles(chains), strict=True):
         tokens = sorted(token for token in graph if token.partition("/")[0] == chain)
         ring: Any = nx.circular_layout(
             nx.empty_graph(tokens), scale=1.0 if len(tokens) > 1 else 0.0
@@ -249,7 +295,7 @@ def _layout(graph: Graph, chains: list[str]) -> dict[str, NDArray[np.float64]]:
         turn = np.pi / 2 if len(tokens) > 2 else 0.0
         spin = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
         for token, point in ring.items():
-            place[token] = np.asarray(point) @ spin + np.array([3.4 * k, 0.0])
+            place[token] = np.asarray(point) @ spin + np.array([middle, 0.0])
     return place
 
 
@@ -259,11 +305,15 @@ def _draw_edges(
     place: dict[str, NDArray[np.float64]],
     sizes: NDArray[np.float64],
     bends: dict[str, float],
+    dress: Dress,
 ) -> None:
     edges: Any = graph.edges(keys=True, data=True)
     flows = {venue: data["flow"] for _, _, venue, data in edges}
     largest = max(flows.values(), default=0.0) or 1.0
-    taken = [Box(place[token][0], place[token][1], 0.6, 0.45) for token in graph]
+    taken = [
+        _label_room(place[token], dress.token_words[token], float(np.sqrt(size)))
+        for token, size in zip(graph, sizes, strict=True)
+    ]
     for source, target, venue, data in edges:
         kind = data["kind"]
         pair = tuple(sorted((source, target)))
@@ -271,14 +321,20 @@ def _draw_edges(
         nx.draw_networkx_edges(
             nx.MultiDiGraph([pair]), place, ax=axes, arrows=True, arrowstyle="-",
             width=1.0 + _WIDEST * flows[venue] / largest,
-            edge_color=_BRIDGE if kind == "bridge" else FAINT, alpha=0.65,
+            edge_color=dress.venues[venue], alpha=0.65,
             style="dashed" if kind == "bridge" else "solid",
             connectionstyle=f"arc3,rad={bend}",
             nodelist=list(graph), node_size=sizes,
         )  # fmt: skip
         course = [_along(place[pair[0]], place[pair[1]], bend, share) for share in _SHARES]
-        words = f"{venue}\n{money(flows[venue])}"
-        taken.append(_label_edge(axes, course, words, taken))
+        taken.append(_label_edge(axes, course, dress.venue_words[venue], taken))
+
+
+def _label_room(middle: NDArray[np.float64], words: str, diameter: float) -> Box:
+    """Return the room of a token's label, bold, which stands below a token that cannot hold it."""
+    width = 1.4 * _LETTER * max(map(len, words.splitlines()))
+    below = 0.0 if diameter > _ROOMY else 0.2
+    return Box(middle[0], middle[1] - below, max(0.6, width), 0.45)
 
 
 def _along(
@@ -305,7 +361,6 @@ def _label_edge(axes: Axes, course: list[NDArray[np.float64]], words: str, taken
 
 
 def _finish(axes: Axes, graph: Graph) -> None:
-    axes.set_axis_off()
     edges: Any = list(graph.edges(data=True))
     kinds = {data["kind"] for _, _, data in edges}
     handles, labels = axes.get_legend_handles_labels()

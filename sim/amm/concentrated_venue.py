@@ -288,11 +288,11 @@ def claims(world: World, own: tuple[ConcentratedState, PoolDesk]) -> list[Claim]
         mine = live[at]
         owners = table["account"][mine]
         of_group = rows_by_key(table["group"][mine], len(world.group_names))
-        pool = np.array([desk.account[row]], np.int64)
+        pool, venue = np.array([desk.account[row]], np.int64), int(desk.venue[row])
         for side, token in enumerate((int(desk.token0[row]), int(desk.token1[row]))):
             held = amounts[mine, side]
-            found += [Claim(group, owners[few], token, held[few]) for group, few in of_group]
-            found.append(Claim(int(desk.group[row]), pool, token, np.array([-held.sum()])))
+            found += [Claim(group, owners[few], token, held[few], venue) for group, few in of_group]
+            found.append(Claim(int(desk.group[row]), pool, token, np.array([-held.sum()]), venue))
     return found
 
 

@@ -331,12 +331,12 @@ def claims(world: World, state: ConstantProductState) -> list[Claim]:
             (int(state.token0[row]), state.reserve0[row] + state.fees0[row]),
             (int(state.token1[row]), state.reserve1[row] + state.fees1[row]),
         )
-        pool = np.array([state.account[row]], np.int64)
+        pool, venue = np.array([state.account[row]], np.int64), int(state.venue[row])
         for group, rows, shares in world.holders(int(state.share[row])):
             part = shares / state.supply[row]
-            found += [Claim(group, rows, token, part * amount) for token, amount in held]
+            found += [Claim(group, rows, token, part * amount, venue) for token, amount in held]
         for token, amount in held:
-            found.append(Claim(int(state.group[row]), pool, token, np.array([-amount])))
+            found.append(Claim(int(state.group[row]), pool, token, np.array([-amount]), venue))
     return found
 
 

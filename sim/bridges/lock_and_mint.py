@@ -457,7 +457,7 @@ def claims(world: World, state: LockAndMintState) -> list[Claim]:
         wrapped = int(state.tokens[row, 1])
         own = np.array([state.account[row]], np.int64)
         debt = np.array([-world.ledger.supply[wrapped]])
-        found.append(Claim(int(state.group[row]), own, wrapped, debt))
+        found.append(Claim(int(state.group[row]), own, wrapped, debt, int(state.venue[row])))
     return found
 
 

@@ -195,9 +195,9 @@ def pending_claims(state: Any, tokens: np.ndarray) -> list[Claim]:
     for key, mine in rows_by_key(keys, 2 * len(tokens) * n_groups):
         (bridge, side), group = divmod(key // n_groups, 2), key % n_groups
         token, net = int(tokens[bridge, side]), table["net"][mine]
-        found.append(Claim(group, table["row"][mine], token, net))
-        own = np.array([state.account[bridge]], np.int64)
-        found.append(Claim(int(state.group[bridge]), own, token, np.array([-net.sum()])))
+        own, venue = np.array([state.account[bridge]], np.int64), int(state.venue[bridge])
+        found.append(Claim(group, table["row"][mine], token, net, venue))
+        found.append(Claim(int(state.group[bridge]), own, token, np.array([-net.sum()]), venue))
     return found
 
 

@@ -106,21 +106,23 @@ def claims(world: World, own: tuple[CdpState, CdpDesk]) -> list[Claim]:
     )
     book = value_vaults(state, fundamental[collateral_token], fundamental[debt_token], world.now)
     owed = debts(state, world.now) * (1.0 - shortfall_shares(book))
-    found = _between(state, desk, collateral_token, state.collateral)
-    found += _between(state, desk, debt_token, -owed)
+    venue = venue_numbers(world)
+    found = _between(state, desk, venue, collateral_token, state.collateral)
+    found += _between(state, desk, venue, debt_token, -owed)
     for lot in open_auctions(state):
         if state.markets["mode"][lot["market"]] == ENGLISH and lot["bid"] > 0.0:
-            token, bid = int(debt_token[lot["market"]]), np.array([lot["bid"]])
-            found.append(Claim(int(lot["group"]), np.array([lot["row"]]), token, bid))
-            found.append(_own_claim(desk, int(lot["market"]), token, -float(bid[0])))
+            row = int(lot["market"])
+            token, bid, number = int(debt_token[row]), np.array([lot["bid"]]), int(venue[row])
+            found.append(Claim(int(lot["group"]), np.array([lot["row"]]), token, bid, number))
+            found.append(_own_claim(desk, row, token, -float(bid[0]), number))
     for row, market in enumerate(state.markets):
         liability = float(market["issued"] + market["elsewhere"])
-        found.append(_own_claim(desk, row, int(market["debt_token"]), -liability))
+        found.append(_own_claim(desk, row, int(market["debt_token"]), -liability, int(venue[row])))
     return found
 
 
 def _between(
-    state: CdpState, desk: CdpDesk, tokens: np.ndarray, amounts: np.ndarray
+    state: CdpState, desk: CdpDesk, venue: np.ndarray, tokens: np.ndarray, amounts: np.ndarray
 ) -> list[Claim]:
     """Return amounts of vaults as claims of their owners, and the opposite ones of the markets."""
     found = []
@@ -130,13 +132,16 @@ def _between(
         for population in np.unique(vaults["population"][mine]):
             part = mine[vaults["population"][mine] == population]
             owners = vaults["owner"][part].astype(np.int64)
-            found.append(Claim(int(population), owners, int(tokens[row]), amounts[part]))
-        found.append(_own_claim(desk, row, int(tokens[row]), -float(amounts[mine].sum())))
+            token, number = int(tokens[row]), int(venue[row])
+            found.append(Claim(int(population), owners, token, amounts[part], number))
+        owed = -float(amounts[mine].sum())
+        found.append(_own_claim(desk, row, int(tokens[row]), owed, int(venue[row])))
     return found
 
 
-def _own_claim(desk: CdpDesk, row: int, token: int, amount: float) -> Claim:
-    return Claim(int(desk.group[0]), desk.account[row : row + 1], token, np.array([amount]))
+def _own_claim(desk: CdpDesk, row: int, token: int, amount: float, venue: int) -> Claim:
+    own = desk.account[row : row + 1]
+    return Claim(int(desk.group[0]), own, token, np.array([amount]), venue)
 
 
 # --- records -------------------------------------------------------------------------------------
@@ -246,6 +251,8 @@ def sample_positions(world: World, own: tuple[CdpState, CdpDesk]) -> dict[str, C
             "position": rows,
             "population": vaults["population"],
             "account": vaults["owner"],
+            "collateral_token": state.markets["collateral_token"][vaults["market"]],
+            "debt_token": state.markets["debt_token"][vaults["market"]],
             "collateral": collateral,
             "debt": debt,
             "health_factor": collateral / (debt * at_oracle.ratio[rows]),

@@ -181,28 +181,36 @@ def claims(world: World, own: tuple[LendingState, LendingDesk]) -> list[Claim]:
     net = np.concatenate(
         [held.amount * kept[held.reserve], -owed.amount * (1.0 - share[owed.position])]
     )
-    found = _by_owner(state, position, reserve, net)
+    venue = venue_numbers(world, desk)[state.reserves["market"]]
+    found = _by_owner(state, venue, position, reserve, net)
     sums = np.bincount(reserve, net, n)
     accounts = desk.account[state.reserves["market"]]
     found += [
-        Claim(int(desk.group[0]), accounts[k : k + 1], int(tokens[k]), -sums[k : k + 1])
+        Claim(
+            int(desk.group[0]), accounts[k : k + 1], int(tokens[k]), -sums[k : k + 1], int(venue[k])
+        )
         for k in range(n)
     ]
     return found
 
 
 def _by_owner(
-    state: LendingState, position: np.ndarray, reserve: np.ndarray, amount: np.ndarray
+    state: LendingState,
+    venue: np.ndarray,
+    position: np.ndarray,
+    reserve: np.ndarray,
+    amount: np.ndarray,
 ) -> list[Claim]:
     """Return the entries as claims, one for each population and reserve."""
     n = len(state.reserves)
     population = state.positions["population"].astype(np.int64)
     order, bounds = sort_rows(population[position] * n + reserve, n * (int(population.max()) + 1))
     owners, amounts = state.positions["owner"][position[order]], amount[order]
-    tokens = state.reserves["token"].tolist()
+    tokens, owners = state.reserves["token"].tolist(), owners.astype(np.int64)
     return [
-        Claim(key // n, owners[start:end].astype(np.int64), tokens[key % n], amounts[start:end])
+        Claim(key // n, owners[at], tokens[key % n], amounts[at], int(venue[key % n]))
         for key, start, end in ranges(bounds)
+        for at in (slice(start, end),)
     ]
 
 
@@ -240,6 +248,16 @@ def venue_numbers(world: World, desk: LendingDesk) -> np.ndarray:
     return np.flatnonzero(world.venues.group == desk.group[0])
 
 
+def _main_token(state: LendingState, slots: np.ndarray, scaled: np.ndarray) -> np.ndarray:
+    """Return the token of the most valuable slot of each position, -1 where all are empty.
+
+    At oracle prices; the indices, which are near each other, are left out.
+    """
+    value = np.where(slots >= 0, scaled * state.reserves["price"][slots], -1.0)
+    main = np.take_along_axis(slots, value.argmax(axis=1)[:, None], axis=1)[:, 0]
+    return np.where(main >= 0, state.reserves["token"][main], -1)
+
+
 def sample_positions(world: World, own: tuple[LendingState, LendingDesk]) -> dict[str, Columns]:
     """Return the columns of the `positions` record: every position with a debt."""
     state, desk = own
@@ -249,12 +267,18 @@ def sample_positions(world: World, own: tuple[LendingState, LendingDesk]) -> dic
     rows = np.flatnonzero(at_oracle.debt > 0.0)
     debt = at_oracle.debt[rows]
     positions = state.positions[rows]
+    tokens = (
+        _main_token(state, state.collateral_reserve[rows], state.collateral_scaled[rows]),
+        _main_token(state, state.debt_reserve[rows], state.debt_scaled[rows]),
+    )
     return {
         "positions": {
             "venue": venue_numbers(world, desk)[positions["market"]],
             "position": rows,
             "population": positions["population"],
             "account": positions["owner"],
+            "collateral_token": tokens[0],
+            "debt_token": tokens[1],
             "collateral": at_oracle.collateral[rows],
             "debt": debt,
             "health_factor": at_oracle.threshold[rows] / debt,

@@ -367,15 +367,16 @@ def claims(world: World, state: StakingState) -> list[Claim]:
     for row in range(len(state.rate)):
         group, own = int(state.group[row]), np.array([state.account[row]], np.int64)
         token, underlying = int(state.token[row]), int(state.underlying[row])
-        found.append(Claim(group, own, token, np.array([-world.ledger.supply[token]])))
+        venue = int(state.venue[row])
+        found.append(Claim(group, own, token, np.array([-world.ledger.supply[token]]), venue))
         table = state.requests[(state.requests["pool"] == row) & (state.requests["stage"] > 0)]
         waits = (table["stage"] != FINAL) & bool(state.shares_losses[row])
         for part, kind, field in ((waits, token, "tokens"), (~waits, underlying, "amount")):
             for holder in np.unique(table["group"][part]):
                 mine = table[part & (table["group"] == holder)]
                 amounts = mine[field].copy()
-                found.append(Claim(int(holder), mine["row"].copy(), kind, amounts))
-                found.append(Claim(group, own, kind, np.array([-amounts.sum()])))
+                found.append(Claim(int(holder), mine["row"].copy(), kind, amounts, venue))
+                found.append(Claim(group, own, kind, np.array([-amounts.sum()]), venue))
     return found
 
 

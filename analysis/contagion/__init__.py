@@ -1,0 +1,1 @@
+"""Contagion: how losses and stress pass from one venue or participant to others."""
