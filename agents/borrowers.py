@@ -486,6 +486,7 @@ KIND = PopulationKind(
     react=react,
     fund=fund,
     view=Borrower,
+    role="borrowers",
     tokens=tokens,
     columns=columns,
 )

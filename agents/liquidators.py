@@ -406,6 +406,7 @@ KIND = PopulationKind(
     react=react,
     fund=fund,
     view=Liquidator,
+    role="liquidators",
     tokens=tokens,
     columns=columns,
 )

@@ -23,7 +23,7 @@ from sim.kernel import F8, I8, columnar, handler, kernel, view_of
 from sim.ledger import Ledger, balance_of
 from sim.lending.account import account_values, claim_of
 from sim.lending.building import enter, open_positions, reserve_of
-from sim.lending.reserve import supply_index_at, utilization
+from sim.lending.reserve import supply_index_at, utilization, withdrawable
 from sim.lending.state import LendingState
 from sim.mempool import Outbox, post
 from sim.orders import FILL, ROUTINE, SUPPLY, WITHDRAW, cause
@@ -264,7 +264,7 @@ def leave(people, lending, box, ledger, venues, row, clock):  # type: ignore[no-
     people.since[row] = clock.now
     people.due[row] = clock.now + int(people.terms[3])
     people.n_retries[row] += 1
-    amount = min(claim, asset.cash)
+    amount = min(claim, withdrawable(asset))
     if amount * asset.price < 1.0:
         if people.stuck_since[row] == NEVER:
             people.stuck_since[row] = clock.now
@@ -438,6 +438,7 @@ KIND = PopulationKind(
     react=react,
     fund=fund,
     view=Supplier,
+    role="lenders",
     tokens=tokens,
     columns=columns,
 )
