@@ -23,7 +23,7 @@ NO_LIMIT = 1 << 60
 
 
 @handler
-def _close_held(binding, message):  # type: ignore[no-untyped-def]
+def close_held(binding, message):  # type: ignore[no-untyped-def]
     """Count the gas beyond the real limit, twice the target; the base fee stands still."""
     chain = chain_at(binding)
     chain.excess += max(chain.gas_used - 2.0 * chain.target, 0.0)
@@ -39,7 +39,7 @@ def _cut(world: World, own: Any) -> None:
     for row in _chains(world):
         chain = world.box.chains[row]
         chain["gas_limit"], chain["pool_gas"] = NO_LIMIT, 0
-        chain["is_held"], chain["close"] = 1, _close_held.address
+        chain["is_held"], chain["close"] = 1, close_held.address
 
 
 def _absorbed(world: World, own: Any) -> float:

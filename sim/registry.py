@@ -144,6 +144,7 @@ class Mechanism:
     check: Callable[[World, Any], None] = lambda world, state: None
     events: tuple[tuple[str, Handler], ...] = ()  # event kinds it handles
     shocks: tuple[ShockKind, ...] = ()
+    role: str = "treasury"  # whose gains and losses those of its own accounts count as
     channels: tuple[Channel, ...] = ()  # ways by which stress travels through it
 
 

@@ -470,6 +470,7 @@ def _insured(world: World, state: LiquidityNetworkState) -> float:
 
 MECHANISM = Mechanism(
     kind="liquidity_network",
+    role="liquidity_providers",
     config=LiquidityNetworkConfig,
     verbs=(Verb("send", _send, 90_000, _quote_send),),
     states=unpack.states,
