@@ -187,7 +187,7 @@ def planted(seed):
 
 @pytest.mark.parametrize("n_pairs", [None, 8])
 def test_planted_channels_are_recovered_within_three_standard_errors(n_pairs):
-    """5, 2, 3, 3 and exactly 0. Five false alarms of 0.27 % each: below 1.4 %; the seeds are fixed."""
+    """5, 2, 3, 3 and exactly 0; five false alarms of 0.27 % each are below 1.4 %."""
     tables = []
     for seed in range(64):
         orders = None if n_pairs is None else antithetic_orders("abcde", n_pairs, seed)
