@@ -218,7 +218,10 @@ def filled(
     firing : channels that change anything; the others make no difference
     """
     heard = frozenset(firing)
-    return {world: worlds.get(world & heard, worlds.get(world)) for world in wanted}  # type: ignore[misc]
+    return {
+        world: worlds[world & heard] if world & heard in worlds else worlds[world]
+        for world in wanted
+    }
 
 
 # --- over seeds ----------------------------------------------------------------------------------

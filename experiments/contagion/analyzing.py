@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from analysis.contagion import (
-    all_worlds,
-    antithetic_orders,
+    CONFIDENCE,
     attribute,
     by_party,
     corners,
@@ -21,10 +19,9 @@ from analysis.contagion import (
     fires,
     interaction,
     interval_of,
-    is_enumerated,
     shares_of,
-    worlds_of,
 )
+from experiments.contagion.design import PAIRS, Design, ever_firing
 from experiments.contagion.plan import WITHOUT, ContagionPlan, chosen_channels, without_text
 from experiments.contagion.worlds import ABSORBED, CONTENT, LOSS
 from experiments.run_folder import told_faults, write_json
@@ -33,16 +30,17 @@ from experiments.studies.store import Store
 from experiments.studies.sweep import sweep, unwatched
 from experiments.studies.worker import OK
 from sim.channels import ROLES, VICTIMS
-from sim.errors import InputError, UndertowError
+from sim.errors import UndertowError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    import numpy as np
 
     from analysis.contagion import Channels, Interval
     from experiments.scenario import Scenario
     from experiments.studies.sweep import Progress
 
-PAIRS = 8  # antithetic pairs of orders a seed, where channels are many
 WORLDS, SHARES, RESULT = "worlds.parquet", "shares.parquet", "contagion.json"
 
 
@@ -64,63 +62,6 @@ class ContagionResult:
     shares: pd.DataFrame
     folder: Path
     is_whole: bool
-
-
-class Design:
-    """Which worlds an analysis runs: the corners of every seed first, then what they call for.
-
-    Parameters
-    ----------
-    channels : compared
-    n_seeds : seeds 1, 2, …
-    n_pairs : antithetic pairs of orders a seed, where channels are many
-    """
-
-    def __init__(self, channels: Sequence[str], n_seeds: int, n_pairs: int = PAIRS) -> None:
-        for name, value in (("--seeds", n_seeds), ("--subsets", n_pairs)):
-            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 100_000:
-                raise InputError(f"{name} is {value}; it must be a whole number from 1 to 100,000")
-        self.channels = tuple(channels)
-        self.seeds = range(1, n_seeds + 1)
-        self.n_pairs = n_pairs
-
-    def first(self) -> dict[int, list[Channels]]:
-        """Return the corners of every seed."""
-        return {seed: corners(self.channels) for seed in self.seeds}
-
-    def is_exact(self, firing: Sequence[str]) -> bool:
-        """Return whether all worlds of the channels that fire are run."""
-        return is_enumerated(len(firing), self.n_pairs)
-
-    def orders(self, seed: int) -> list[tuple[str, ...]]:
-        """Return the orders of a seed through which Shapley values are estimated."""
-        return antithetic_orders(self.channels, self.n_pairs, seed)
-
-    def wanted(self, seed: int, *, is_exact: bool) -> list[Channels]:
-        """Return all worlds that the estimate of a seed reads."""
-        inner = all_worlds(self.channels) if is_exact else worlds_of(self.orders(seed))
-        return list(dict.fromkeys([*corners(self.channels), *inner]))
-
-    def rest(self, firing: Mapping[int, Sequence[str]]) -> dict[int, list[Channels]]:
-        """Return the worlds of every seed, those of silent channels left out."""
-        is_exact = self.is_exact(_ever(self.channels, firing))
-        found = {}
-        for seed, heard in firing.items():
-            inner = (w & frozenset(heard) for w in self.wanted(seed, is_exact=is_exact))
-            found[seed] = list(dict.fromkeys([*corners(self.channels), *inner]))
-        return found
-
-    @property
-    def most_runs(self) -> int:
-        """Return the number of worlds if every channel fires in every seed."""
-        everything = dict.fromkeys(self.seeds, self.channels)
-        return sum(len(worlds) for worlds in self.rest(everything).values())
-
-
-def _ever(channels: Sequence[str], firing: Mapping[int, Sequence[str]]) -> tuple[str, ...]:
-    """Return the channels that fire in any seed."""
-    heard = {name for names in firing.values() for name in names}
-    return tuple(name for name in channels if name in heard)
 
 
 def contagion(
@@ -182,7 +123,14 @@ def _read(store: Store, design: Design) -> pd.DataFrame:
     texts = {without_text(every - on): on for on in _sets(design, rows)}
     mine = rows[rows[WITHOUT].isin(list(texts)) & rows["seed"].isin(list(design.seeds))]
     mine = mine.drop_duplicates(["seed", WITHOUT])
-    return mine.assign(on=[texts[text] for text in mine[WITHOUT]])
+    sets: list[Any] = [texts[text] for text in mine[WITHOUT]]
+    return mine.assign(on=sets)
+
+
+def _by_seed(worlds: pd.DataFrame) -> Iterator[tuple[int, pd.DataFrame]]:
+    """Yield the worlds of each seed."""
+    for seed in sorted(worlds["seed"].unique().tolist()):
+        yield int(seed), worlds[worlds["seed"] == seed]
 
 
 def _sets(design: Design, rows: pd.DataFrame) -> list[Channels]:
@@ -201,10 +149,10 @@ def _firing(design: Design, worlds: pd.DataFrame) -> dict[int, tuple[str, ...]]:
     """Return the channels that fire in each seed of which all corners are there."""
     found = {}
     failed = _failed(worlds)
-    for seed, table in worlds.groupby("seed"):
+    for seed, table in _by_seed(worlds):
         contents = dict(zip(table["on"], table[CONTENT], strict=True))
-        if int(seed) not in failed and all(on in contents for on in corners(design.channels)):
-            found[int(seed)] = fires(contents, design.channels)
+        if seed not in failed and all(on in contents for on in corners(design.channels)):
+            found[seed] = fires(contents, design.channels)
     if not found:
         first = worlds.loc[worlds["status"] != OK, "message"].head(1).tolist()
         raise UndertowError(f"worlds failed in every seed: {first[0] if first else 'none was run'}")
@@ -215,19 +163,19 @@ def _shares(
     design: Design, worlds: pd.DataFrame, firing: Mapping[int, Sequence[str]]
 ) -> pd.DataFrame:
     """Return the rows of `attribute` of every seed whose worlds are all there."""
-    is_exact = design.is_exact(_ever(design.channels, firing))
+    is_exact = design.is_exact(ever_firing(design.channels, firing))
     columns = [f"{LOSS}{role}" for role in ROLES]
     tables = []
-    for seed, table in worlds[worlds["seed"].isin(list(firing))].groupby("seed"):
+    for seed, table in _by_seed(worlds[worlds["seed"].isin(list(firing))]):
         values = dict(zip(table["on"], table[columns].to_numpy(float), strict=True))
-        wanted = design.wanted(int(seed), is_exact=is_exact)
-        heard = frozenset(firing[int(seed)])
+        wanted = design.wanted(seed, is_exact=is_exact)
+        heard = frozenset(firing[seed])
         if any(on not in values and on & heard not in values for on in wanted):
             continue
-        known = filled(values, wanted, firing[int(seed)])
-        orders = None if is_exact else design.orders(int(seed))
+        known = filled(values, wanted, firing[seed])
+        orders = None if is_exact else design.orders(seed)
         made = attribute(known, design.channels, ROLES, orders)
-        tables.append(made.assign(seed=int(seed)))
+        tables.append(made.assign(seed=seed))
     if not tables:
         raise UndertowError("no seed has all its worlds yet; start the command again to go on")
     return pd.concat(tables, ignore_index=True)
@@ -248,7 +196,7 @@ def _conclude(
         n_channels=[len(on) for on in worlds["on"]],
         total=worlds[[f"{LOSS}{role}" for role in VICTIMS]].sum(axis=1),
     )
-    absorbed = [name for name in worlds if name.startswith(ABSORBED)]
+    absorbed = [name for name in map(str, worlds.columns) if name.startswith(ABSORBED)]
     kept = [name for name in absorbed if name.removeprefix(ABSORBED) in every]
     table = table.drop(columns=["on", "point", "replication", *(set(absorbed) - set(kept))])
     with told_faults(folder):
@@ -268,23 +216,21 @@ def _content(
     """Return what `contagion.json` holds."""
     seeds = sorted(int(seed) for seed in shares["seed"].unique())
     mine = worlds[worlds["seed"].isin(seeds)]
-    total = mine[[f"{LOSS}{role}" for role in VICTIMS]].sum(axis=1)
-    loss = total.groupby([mine["seed"], mine["on"]]).first()
-    every = frozenset(design.channels)
-    none, full = (np.array([loss[seed, on] for seed in seeds]) for on in (frozenset(), every))
+    none, full = (_losses(mine, on, seeds) for on in (frozenset[str](), frozenset(design.channels)))
     table = effects(shares, VICTIMS)
-    means = {row["channel"]: row["mean"] for row in _measured(table, "shapley")}
+    shapley = _records(table[table["measure"] == "shapley"])
+    means = {row["channel"]: row["mean"] for row in shapley}
     parties = by_party(shares)
     return {
         "scenario": scenario.name,
         "seeds": seeds,
         "failed_seeds": _failed(worlds),
         "channels": list(design.channels),
-        "method": "exact" if design.is_exact(_ever(design.channels, firing)) else "orders",
+        "method": "exact" if design.is_exact(ever_firing(design.channels, firing)) else "orders",
         "orders_a_seed": 2 * design.n_pairs,
         "worlds": len(mine),
         "unit": "USD",
-        "confidence": 0.95,
+        "confidence": CONFIDENCE,
         "direct_loss": _plain(interval_of(none)),
         "loss": _plain(interval_of(full)),
         "contagion": _plain(interval_of(full - none)),
@@ -297,7 +243,7 @@ def _content(
                 "absorbed": _absorbed(mine, design.channels, channel),
                 **{
                     row["measure"]: _numbers(row)
-                    for _, row in table[table["channel"] == channel].iterrows()
+                    for row in _records(table[table["channel"] == channel])
                 },
             }
             for channel in design.channels
@@ -310,8 +256,14 @@ def _content(
     }
 
 
-def _measured(table: pd.DataFrame, measure: str) -> list[dict[str, Any]]:
-    return table[table["measure"] == measure].to_dict("records")
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(k): value for k, value in row.items()} for row in table.to_dict("records")]
+
+
+def _losses(worlds: pd.DataFrame, on: Channels, seeds: Sequence[int]) -> np.ndarray:
+    """Return what the victims lose in a world of each seed: float64, (n_seeds,), USD."""
+    mine = worlds[[found == on for found in worlds["on"]]].set_index("seed")
+    return mine.loc[list(seeds), [f"{LOSS}{role}" for role in VICTIMS]].sum(axis=1).to_numpy(float)
 
 
 def _absorbed(worlds: pd.DataFrame, channels: Sequence[str], channel: str) -> float:

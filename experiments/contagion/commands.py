@@ -12,7 +12,8 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from experiments.contagion.analyzing import ContagionResult, Design
+    from experiments.contagion.analyzing import ContagionResult
+    from experiments.contagion.design import Design
     from experiments.scenario import Scenario
 
 _STOPPED = 130  # as a shell says of a job that Ctrl-C ended
@@ -75,7 +76,8 @@ def contagion_command(
 ) -> int:
     """Print the plan, run what is missing of it and say what was found; returns the exit code."""
     from experiments.console import prepare_engine, say
-    from experiments.contagion.analyzing import RESULT, Design, contagion
+    from experiments.contagion.analyzing import RESULT, contagion
+    from experiments.contagion.design import Design
     from experiments.contagion.plan import chosen_channels
     from experiments.scenario import load_scenario
     from experiments.studies.console import show_sweep

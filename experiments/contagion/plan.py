@@ -37,8 +37,11 @@ def without_text(cut: Iterable[str]) -> str:
 
 def known_channels() -> tuple[str, ...]:
     """Return every channel that any registered kind declares."""
-    kinds = [*mechanisms().values(), *populations().values()]
-    declared = [*GENERAL, *(channel for kind in kinds for channel in kind.channels)]
+    declared = [
+        *GENERAL,
+        *(channel for mechanism in mechanisms().values() for channel in mechanism.channels),
+        *(channel for population in populations().values() for channel in population.channels),
+    ]
     return tuple(sorted({channel.name for channel in declared}))
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from analysis.contagion import all_worlds
 from experiments.contagion import contagion
-from experiments.contagion.analyzing import Design
+from experiments.contagion.design import Design
 from experiments.contagion.plan import ContagionPlan, chosen_channels, known_channels
 from experiments.contagion.worlds import run_world
 from experiments.scenario import load_scenario
