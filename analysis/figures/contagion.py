@@ -27,9 +27,9 @@ def plot_heat_map(content: Mapping[str, Any], axes: Axes) -> Axes:
     """
     rows = content["by_party"]
     channels = list(rows)
-    parties = [p for p in rows[channels[0]] if any(rows[c][p] != 0.0 for c in channels)]
+    everybody = list(rows[channels[0]])
+    parties = [p for p in everybody if any(rows[c][p] != 0.0 for c in channels)] or everybody
     values = np.array([[rows[c][p] for p in parties] for c in channels])
-    values = values.reshape(len(channels), len(parties))
     most = float(np.abs(values).max(initial=0.0)) or 1.0
     axes.imshow(values, cmap="RdBu_r", vmin=-most, vmax=most, aspect="auto")
     for (j, i), value in np.ndenumerate(values):
