@@ -330,6 +330,7 @@ KIND = PopulationKind(
     react=react,
     fund=fund,
     view=Arbitrageur,
+    role="arbitrageurs",
     chains=chains,
     tokens=lambda world, site: [
         k for k, token in enumerate(world.tokens) if token.chain == site.config.chain

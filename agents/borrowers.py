@@ -28,9 +28,9 @@ from sim.chain import clock_at
 from sim.draws import normal, normal_column, uniform_column, uniforms
 from sim.errors import InputError
 from sim.feeds import FIXED, Feeds
-from sim.kernel import F8, I8, columnar, handler, kernel, view_of
+from sim.kernel import F8, I8, F8x2, columnar, handler, kernel, view_of
 from sim.ledger import Ledger, balance_of
-from sim.lending.account import account_values, debt_of
+from sim.lending.account import account_values, debt_of, values_at, write_indices
 from sim.lending.building import mode_of, reserve_of
 from sim.lending.modes import terms_of
 from sim.lending.position_file import PositionSource
@@ -79,6 +79,7 @@ class BorrowerState(NamedTuple):
     loop: F8  # float64, (8,), what `agents.looping` names: yield of the collateral and least carry
     # per year, discount, median delay in ticks, its log spread, part, slippage, ticks between parts
     has_means: I8  # int64, (n,), 1: awake with means to defend itself
+    grown: F8x2  # float64, (2, n_reserves of all markets), supply and borrow index as of a scan
 
 
 Quantile = Annotated[tuple[float, float], Field(strict=False)]
@@ -264,10 +265,11 @@ def fear_of(people, lending, feeds, prices):  # type: ignore[no-untyped-def]
 @kernel(inline=False)
 def scan(people, lending, fear, now):  # type: ignore[no-untyped-def]
     """Alarm every awake borrower whose health factor has fallen below its alarm."""
+    write_indices(lending, people.grown, now)
     for row in range(people.position.shape[0]):
         if people.alarm[row] <= 0.0 or people.due[row] != NEVER:
             continue
-        _, threshold, _, debt = account_values(lending, people.position[row], now)
+        _, threshold, debt = values_at(lending, people.position[row], people.grown)
         if debt <= 0.0 or threshold * fear >= people.alarm[row] * debt:
             continue
         u = uniforms(people.number[4], people.number[5], now, row, 0)[0]
@@ -403,6 +405,7 @@ def make(world: World, site: PopulationSite) -> BorrowerState:
         ),
         seen=np.zeros(3),
         has_means=has_means.astype(np.int64),
+        grown=np.zeros((2, len(lending.reserves))),
         tip=np.array([config.tip_gwei * GWEI]),
         unwind_due=np.full(n, NEVER, np.int64),
         n_unwinds=np.zeros(n, np.int64),
@@ -486,6 +489,7 @@ KIND = PopulationKind(
     react=react,
     fund=fund,
     view=Borrower,
+    role="borrowers",
     tokens=tokens,
     columns=columns,
 )

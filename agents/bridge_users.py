@@ -327,5 +327,6 @@ KIND = PopulationKind(
     react=react,
     fund=fund,
     view=BridgeUser,
+    role="wrapped_holders",
     chains=both_chains,
 )

@@ -317,6 +317,7 @@ KIND = PopulationKind(
     react=react,
     fund=fund,
     view=CrossChainArbitrageur,
+    role="arbitrageurs",
     chains=both_chains,
     tokens=tokens,
 )

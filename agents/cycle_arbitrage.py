@@ -419,4 +419,5 @@ KIND = PopulationKind(
     react=react,
     fund=fund,
     view=CycleArbitrageur,
+    role="arbitrageurs",
 )

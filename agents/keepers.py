@@ -325,6 +325,7 @@ KIND = PopulationKind(
     react=react,
     fund=fund,
     view=Keeper,
+    role="liquidators",
     tokens=tokens,
     columns=columns,
 )

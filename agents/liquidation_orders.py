@@ -14,6 +14,7 @@ from sim.draws import uniforms
 from sim.kernel import F8, I8, F8x2, I8x2, columnar, kernel
 from sim.lending.account import claim_of
 from sim.lending.liquidation import UNDERLYING, quote_liquidate
+from sim.lending.reserve import withdrawable
 from sim.lending.verbs import pair_of
 from sim.mempool import join, post
 from sim.orders import (
@@ -236,7 +237,7 @@ def redeem(hunters, lending, box, venues, row, now):  # type: ignore[no-untyped-
             continue
         asset = lending.reserves[reserve]
         claim = claim_of(lending, position, reserve, now)
-        amount = min(claim, asset.cash)
+        amount = min(claim, withdrawable(asset))
         if amount * asset.price < _LEAST_REDEEMED:
             continue
         market, group = hunters.number[0, MARKET], hunters.number[0, GROUP]

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sim.kernel import F8, I8, columnar, kernel, records
-from sim.lending.account import account_values, claim_of, debt_of
+from sim.kernel import F8, I8, F8x2, columnar, kernel, records
+from sim.lending.account import claim_of, debt_of, values_at, write_indices
 from sim.lending.liquidation import max_liquidation
 from sim.lending.modes import secures
 from sim.orders import ACCRUAL, FILL, cause
@@ -48,9 +48,10 @@ class CandidateList(NamedTuple):
     feed: I8  # int64, (n_reserves,), feed of its price
     parent: I8  # int64, (n_reserves,), cause id: what moves the health of accounts with it
     number: I8  # int64, (4,): candidates, row of the market, tick of the last scan, list is full
+    grown: F8x2  # float64, (2, n_reserves of all markets), supply and borrow index as of the scan
 
 
-def make_candidates(market: int, feed: np.ndarray, n_accounts: int) -> CandidateList:
+def make_candidates(market: int, feed: np.ndarray, n_accounts: int, n_all: int) -> CandidateList:
     """Return an empty list for a market, which will be scanned at the first look.
 
     Parameters
@@ -58,6 +59,7 @@ def make_candidates(market: int, feed: np.ndarray, n_accounts: int) -> Candidate
     market : row of the market table
     feed : int64, (n_reserves,), feed that prices each of its assets
     n_accounts : most positions that all markets have at the start
+    n_all : reserves of all markets
     """
     n_reserves = len(feed)
     return CandidateList(
@@ -68,6 +70,7 @@ def make_candidates(market: int, feed: np.ndarray, n_accounts: int) -> Candidate
         feed=feed,
         parent=np.zeros(n_reserves, np.int64),
         number=np.array([0, market, -_RESCAN, 0], np.int64),
+        grown=np.zeros((2, n_all)),
     )
 
 
@@ -126,10 +129,11 @@ def scan(watch, lending, now):  # type: ignore[no-untyped-def]
     market, count, known = watch.number[MARKET], 0, 0
     first = lending.markets[market].first_reserve
     watch.number[IS_FULL] = 0
+    write_indices(lending, watch.grown, now)
     for position in range(lending.positions.shape[0]):
         if lending.positions[position].market != market:
             continue
-        _, threshold_value, _, debt_value = account_values(lending, position, now)
+        _, threshold_value, debt_value = values_at(lending, position, watch.grown)
         if not threshold_value < debt_value:
             continue
         if count == watch.spare.shape[0]:

@@ -218,4 +218,11 @@ def feeds_of(world: World, market: int) -> np.ndarray:
 def most_accounts(world: World) -> int:
     """Return how many positions all markets can have at the start: one an account in each."""
     markets = sum(plan.mechanism.kind == "lending" for plan in world.plan.venues)
-    return int(markets * sum(site.rows for site in world.population_sites))
+    each = 1
+    if "collateral" in world.plan.without:  # accounts are split by pairs of assets
+        each = max(
+            plan.config.n_collateral_slots * plan.config.n_debt_slots
+            for plan in world.plan.venues
+            if plan.mechanism.kind == "lending"
+        )
+    return int(markets * each * sum(site.rows for site in world.population_sites))

@@ -311,7 +311,8 @@ def make(
     funds = make_funds(site.group, held, endowment_of(world, site, is_flash), exchange, terms)
     row = int(world.venues.row[market])
     board = make_board(lender_reserves(world, site, lender))
-    watch = make_candidates(row, feeds_of(world, row), most_accounts(world))
+    n_reserves = len(world.shared[LendingState].reserves)
+    watch = make_candidates(row, feeds_of(world, row), most_accounts(world), n_reserves)
     native = int(world.box.chains[site.chain]["native"])
     gas = np.full(site.rows, config.gas_usd / world.prices.fundamental[native])
     return state, watch, funds, board, make_tank(gas, config.refuel_below)
@@ -406,6 +407,7 @@ KIND = PopulationKind(
     react=react,
     fund=fund,
     view=Liquidator,
+    role="liquidators",
     tokens=tokens,
     columns=columns,
 )

@@ -27,14 +27,21 @@ from agents.liquidity_plans import (
     react,
     unpack,
 )
-from agents.pool_history import STEP, PoolHistory, make_history
+from agents.pool_history import (
+    LOSS_TRIGGER,
+    PAR,
+    PRICE_TRIGGER,
+    STEP,
+    PoolHistory,
+    make_history,
+)
 from agents.population import ColumnarAgent
 from sim.amm.concentrated_state import ConcentratedState
 from sim.amm.concentrated_venue import Openings, position_holdings, provide, range_around
 from sim.amm.constant_product import ConstantProductState, scale_pool
 from sim.draws import normal_column, uniform_column
 from sim.errors import InputError
-from sim.registry import Config, PopulationKind, PopulationSite
+from sim.registry import Channel, Config, PopulationKind, PopulationSite
 from sim.units import GWEI, HOUR, ticks
 
 if TYPE_CHECKING:
@@ -283,6 +290,19 @@ def tokens(world: World, site: PopulationSite) -> list[int]:
     return [world.token(*node) for node in nodes]
 
 
+# --- without flight ------------------------------------------------------------------------------
+
+
+def _can_flee(world: World, own: Any) -> bool:
+    return bool((own[0].style == LEAVER).any())
+
+
+def _cut_flight(world: World, own: Any) -> None:
+    """Let nothing that happens in the pool frighten anybody; the tokens just stay, nobody pays."""
+    own[1].terms[[PRICE_TRIGGER, LOSS_TRIGGER]] = np.inf
+    own[1].terms[PAR] = -np.inf
+
+
 # --- reading -------------------------------------------------------------------------------------
 
 
@@ -341,4 +361,6 @@ KIND = PopulationKind(
     view=LiquidityProvider,
     tokens=tokens,
     columns=columns,
+    role="liquidity_providers",
+    channels=(Channel("lp_flight", _cut_flight, _can_flee),),
 )

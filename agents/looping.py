@@ -18,7 +18,7 @@ from agents.routing import amount_out_of, side_of
 from sim.draws import normal, uniforms
 from sim.kernel import kernel
 from sim.lending.account import account_values, claim_of, debt_of
-from sim.lending.reserve import borrow_rate, supply_rate
+from sim.lending.reserve import borrow_rate, supply_rate, withdrawable
 from sim.mempool import join, post
 from sim.orders import CHAINED, FILL, ROUTINE, SWAP, UNWIND, UNWIND_REPAY, cause
 from sim.units import TICKS_PER_SECOND
@@ -103,7 +103,7 @@ def sellable(people, lending, venues, row, side, now):  # type: ignore[no-untype
     debt = debt_of(lending, position, people.number[9], now)
     least = fair_price(people, lending) * (1.0 - people.loop[SLIPPAGE])
     amount = min(people.loop[PART] * claim, debt / least)
-    amount = min(amount, lending.reserves[people.number[2]].cash)
+    amount = min(amount, withdrawable(lending.reserves[people.number[2]]))
     for _ in range(_HALVINGS):
         out = amount_out_of(venues, pool, side, amount)
         if out > 0.0 and out >= least * amount:

@@ -92,6 +92,8 @@ def react(binding, message):  # type: ignore[no-untyped-def]
     n = keepers.n_reports.shape[0]
     for k in range(keepers.feeds.shape[0]):
         feed = keepers.feeds[k]
+        if feeds.kind[feed] != REPORTED:  # it is read without reports
+            continue
         if (
             clock.now <= keepers.waiting[k]
             and feeds.posted_at[feed] < keepers.waiting[k] - (keepers.number[1])
@@ -153,6 +155,7 @@ KIND = PopulationKind(
     react=react,
     fund=fund,
     view=OracleKeeper,
+    role="relayers",
     tokens=lambda world, site: [world.token(site.config.chain, _native(world, site))],
 )
 

@@ -19,6 +19,7 @@ STEP = 600 * TICKS_PER_SECOND  # between two looks at a pool
 STEPS_PER_DAY = 144
 _STEPS_PER_HOUR = 6
 PRICE, FEES, LOSS = range(3)  # columns of PoolHistory.ring
+PRICE_TRIGGER, LOSS_TRIGGER, WINDOW, CALM, PAR, DISCOUNT = range(6)  # of PoolHistory.terms
 N_STEPS, IS_FRIGHTENING, IS_CALM, LAST_FRIGHT = range(4)  # entries of PoolHistory.state
 
 
@@ -29,8 +30,8 @@ class PoolHistory(NamedTuple):
     ring: F8x2  # float64, (STEPS_PER_DAY + 1, 3): price, fees in USD, net loss per USD, so far
     booked: F8  # float64, (2,): fees and losses of the pool, USD, at the last look
     state: I8  # int64, (4,), see N_STEPS …
-    terms: F8  # float64, (6,): price trigger, loss trigger, window in steps, ticks of calm before
-    # the pool counts as calm, par price (0: none), discount below it
+    terms: F8  # float64, (6,), see PRICE_TRIGGER …: falls and losses that frighten, window in
+    # steps, ticks of calm before the pool counts as calm, par price (0: none), discount below it
 
 
 def make_history(
@@ -89,12 +90,12 @@ def is_frightening(history):  # type: ignore[no-untyped-def]
     price, highest = history.ring[last, PRICE], 0.0
     for steps in range(_STEPS_PER_HOUR + 1):
         highest = max(highest, history.ring[row_back(history, steps), PRICE])
-    if price <= highest * (1.0 - history.terms[0]):
+    if price <= highest * (1.0 - history.terms[PRICE_TRIGGER]):
         return True
-    window = row_back(history, int(history.terms[2]))
-    if history.ring[last, LOSS] - history.ring[window, LOSS] > history.terms[1]:
+    window = row_back(history, int(history.terms[WINDOW]))
+    if history.ring[last, LOSS] - history.ring[window, LOSS] > history.terms[LOSS_TRIGGER]:
         return True
-    return price <= history.terms[4] * (1.0 - history.terms[5])
+    return price <= history.terms[PAR] * (1.0 - history.terms[DISCOUNT])
 
 
 @kernel
@@ -106,7 +107,9 @@ def observe(history, now, price, fees, losses, value):  # type: ignore[no-untype
     if is_bad:
         history.state[LAST_FRIGHT] = now
     history.state[IS_FRIGHTENING] = 1 if is_bad else 0
-    calm = now - history.state[LAST_FRIGHT] >= history.terms[3] or history.state[LAST_FRIGHT] == 0
+    calm = (
+        now - history.state[LAST_FRIGHT] >= history.terms[CALM] or history.state[LAST_FRIGHT] == 0
+    )
     history.state[IS_CALM] = 1 if calm and not is_bad else 0
 
 

@@ -29,7 +29,13 @@ from sim.ledger import Ledger, balance_of
 from sim.lending.account import claim_of
 from sim.lending.building import open_positions, reserve_of
 from sim.lending.config import ReserveFlag
-from sim.lending.reserve import is_open, supply_index_at, supply_rate, total_supply
+from sim.lending.reserve import (
+    is_open,
+    supply_index_at,
+    supply_rate,
+    total_supply,
+    withdrawable,
+)
 from sim.lending.state import LendingState
 from sim.mempool import Outbox, post
 from sim.orders import ROUTINE, SUPPLY, WITHDRAW, cause
@@ -128,7 +134,7 @@ def adjust(people, lending, box, ledger, venues, row, clock):  # type: ignore[no
         if (asset.flag_bits & FROZEN) != 0:
             return
     else:
-        amount = min(-step, claim, asset.cash)
+        amount = min(-step, claim, withdrawable(asset))
     if amount <= 0.0:
         return
     order = draft(box, venues, people.number[1], verb, people.number[0], row, clock.now)
@@ -211,6 +217,7 @@ KIND = PopulationKind(
     react=react,
     fund=fund,
     view=RateSeeker,
+    role="lenders",
     tokens=tokens,
     columns=columns,
 )

@@ -353,6 +353,7 @@ KIND = PopulationKind(
     react=react,
     fund=fund,
     view=Relayer,
+    role="relayers",
     chains=chains,
     tokens=tokens,
 )

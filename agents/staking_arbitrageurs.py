@@ -292,4 +292,5 @@ KIND = PopulationKind(
     react=react,
     fund=fund,
     view=StakingArbitrageur,
+    role="arbitrageurs",
 )

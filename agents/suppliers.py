@@ -19,11 +19,11 @@ from agents.population import ColumnarAgent
 from agents.supplier_loans import BY_LOAN, borrow_out, pay_back
 from sim.chain import clock_at
 from sim.draws import uniform_column, uniforms
-from sim.kernel import F8, I8, columnar, handler, kernel, view_of
+from sim.kernel import F8, I8, F8x2, columnar, handler, kernel, view_of
 from sim.ledger import Ledger, balance_of
-from sim.lending.account import account_values, claim_of
+from sim.lending.account import claim_of, values_at, write_indices
 from sim.lending.building import enter, open_positions, reserve_of
-from sim.lending.reserve import supply_index_at, utilization
+from sim.lending.reserve import supply_index_at, utilization, withdrawable
 from sim.lending.state import LendingState
 from sim.mempool import Outbox, post
 from sim.orders import FILL, ROUTINE, SUPPLY, WITHDRAW, cause
@@ -68,6 +68,7 @@ class SupplierState(NamedTuple):
     # prices and shortfalls in USD as of the last scan
     exits: I8  # int64, (n_exits,), reserves that the stuck borrow, at least one; -1: none
     loan: F8  # float64, (2,): share of the most they may borrow, ticks that they wait before
+    grown: F8x2  # float64, (2, n_reserves of all markets), supply and borrow index as of a scan
 
 
 class SuppliersConfig(Config):
@@ -170,12 +171,13 @@ unpack = view_of(SupplierState, LendingState, Outbox, Ledger, Venues)
 
 
 @kernel(inline=False)
-def shortfall_of(lending, market, now):  # type: ignore[no-untyped-def]
+def shortfall_of(lending, market, index, now):  # type: ignore[no-untyped-def]
     """Return by how much debts exceed their collateral in a market, USD at the prices it uses."""
     total = 0.0
+    write_indices(lending, index, now)
     for position in range(lending.positions.shape[0]):
         if lending.positions[position].market == market and lending.debt_reserve[position, 0] >= 0:
-            collateral, _, _, debt = account_values(lending, position, now)
+            collateral, _, debt = values_at(lending, position, index)
             total += max(0.0, debt - collateral)
     return total
 
@@ -194,7 +196,7 @@ def bad_debt_of(people, lending, market, now):  # type: ignore[no-untyped-def]
         prices += asset.price * (1.0 + reserve - first)  # told apart by their place
     if prices != people.terms[9] or now >= people.number[8] + _RESCAN:
         people.terms[9], people.number[8] = prices, now
-        people.terms[10] = shortfall_of(lending, market, now)
+        people.terms[10] = shortfall_of(lending, market, people.grown, now)
     return recognized + people.terms[10]
 
 
@@ -264,7 +266,7 @@ def leave(people, lending, box, ledger, venues, row, clock):  # type: ignore[no-
     people.since[row] = clock.now
     people.due[row] = clock.now + int(people.terms[3])
     people.n_retries[row] += 1
-    amount = min(claim, asset.cash)
+    amount = min(claim, withdrawable(asset))
     if amount * asset.price < 1.0:
         if people.stuck_since[row] == NEVER:
             people.stuck_since[row] = clock.now
@@ -401,6 +403,7 @@ def make(world: World, site: PopulationSite) -> SupplierState:
         ),
         exits=np.array(exits or [-1], np.int64),
         loan=np.array([config.stuck_loan_share, ticks(config.stuck_minutes * MINUTE)], float),
+        grown=np.zeros((2, len(lending.reserves))),
     )
 
 
@@ -438,6 +441,7 @@ KIND = PopulationKind(
     react=react,
     fund=fund,
     view=Supplier,
+    role="lenders",
     tokens=tokens,
     columns=columns,
 )

@@ -332,6 +332,7 @@ KIND = PopulationKind(
     react=react,
     fund=fund,
     view=VaultOwner,
+    role="borrowers",
     tokens=tokens,
     columns=columns,
 )

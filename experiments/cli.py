@@ -14,6 +14,7 @@ from typing import Annotated, NoReturn, TextIO
 
 import typer
 
+from experiments.contagion.commands import contagion
 from experiments.networks import add_network_commands
 
 app = typer.Typer(
@@ -250,6 +251,9 @@ def verdict(
         smallest=smallest,
     )
     raise typer.Exit(code)
+
+
+app.command()(contagion)
 
 
 @scenarios_app.command("list")

@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from experiments.kinds import mechanisms, populations
+from sim.block_space import close_held
 from sim.fee_market import FEE_MARKETS
 from sim.kernel import JIT, Handler, cache_folder
 
@@ -27,7 +28,7 @@ def handlers_of(family: str, kind: str) -> list[Handler]:
     """Return the handlers of a mechanism, population or fee market."""
     if family == "fee_market":
         rule = FEE_MARKETS[kind]
-        return [rule.bid, rule.charge, rule.close]
+        return [rule.bid, rule.charge, rule.close, close_held]
     if family == "population":
         react = populations()[kind].react
         return [react] if isinstance(react, Handler) else []

@@ -22,11 +22,18 @@ from sim.units import ticks
 from sim.world import ChainPlan, PopulationPlan, TokenPlan, VenuePlan, World, WorldPlan
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from experiments.scenario import Scenario
     from sim.reference.candles import Candles
 
 
-def build(scenario: Scenario, seed: int = 1, candles: dict[str, Candles] | None = None) -> Model:
+def build(
+    scenario: Scenario,
+    seed: int = 1,
+    candles: dict[str, Candles] | None = None,
+    without: Collection[str] = (),
+) -> Model:
     """Return the model of a scenario: a `mesa.Model` at time 0.
 
     Parameters
@@ -34,6 +41,7 @@ def build(scenario: Scenario, seed: int = 1, candles: dict[str, Candles] | None 
     scenario : from `load_scenario`
     seed : whole number from 0 to 2**63 - 1; the same seed gives the same run, to the last bit
     candles : candles of replayed assets that are in memory already
+    without : channels of stress that are cut, such as {"impact", "oracle_lag"}: see `sim.channels`
 
     Raises
     ------
@@ -45,7 +53,7 @@ def build(scenario: Scenario, seed: int = 1, candles: dict[str, Candles] | None 
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
         raise InputError(f"seed ({seed}) must be a whole number from 0 to {2**63 - 1}")
     try:
-        world = World(plan_of(scenario, seed, candles))
+        world = World(plan_of(scenario, seed, candles, without))
     except InputError as error:
         raise placed(scenario, error) from error
     model = Model(world)
@@ -54,7 +62,12 @@ def build(scenario: Scenario, seed: int = 1, candles: dict[str, Candles] | None 
     return model
 
 
-def plan_of(scenario: Scenario, seed: int, candles: dict[str, Candles] | None = None) -> WorldPlan:
+def plan_of(
+    scenario: Scenario,
+    seed: int,
+    candles: dict[str, Candles] | None = None,
+    without: Collection[str] = (),
+) -> WorldPlan:
     """Return the plan of a scenario's world, prices drawn."""
     configs = {name: asset.price for name, asset in scenario.assets.items()}
     paths = make_paths(
@@ -98,6 +111,7 @@ def plan_of(scenario: Scenario, seed: int, candles: dict[str, Candles] | None = 
             [asset.terms for asset in scenario.assets.values()],
             scenario.horizon,
         ),
+        without=tuple(sorted(set(without))),
         mempool_capacity=scenario.mempool_capacity,
         fill_capacity=max(65_536, 2 * scenario.mempool_capacity),
     )

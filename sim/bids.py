@@ -141,6 +141,8 @@ def follows(policy, row):  # type: ignore[no-untyped-def]
 def estimate(box, policy, order):  # type: ignore[no-untyped-def]
     """Return the population's estimate of the gas price on a chain, made anew when it is old."""
     chain = box.chains[order.chain]
+    if chain.is_held != 0:
+        return chain.base_fee
     if (
         box.estimate[order.chain, order.group] <= 0.0
         or order.arrival >= box.estimated_at[order.chain, order.group] + policy.every

@@ -26,6 +26,7 @@ CHAIN = np.dtype(
         ("is_first_come", "i8"),  # 1: orders go by arrival, 0: by bid
         ("is_protected", "i8"),  # 1: an order that would fail is left out
         ("has_nonces", "i8"),  # 1: orders of one account go in the order of their submission
+        ("is_held", "i8"),  # 1: blocks have no limit, the base fee stands still
         ("is_base_fee", "i8"),  # 1: the base fee is burned, 0: it only says what blocks cost now
         ("lifetime", "i8"),  # ticks that an order stays in the mempool at most, 0 = no limit
         ("pool_gas", "i8"),  # gas that the mempool holds at most, 0 = no limit
@@ -47,6 +48,7 @@ CHAIN = np.dtype(
         ("target", "f8"),  # gas per block at which the base fee stands still
         ("tips", "f8"),  # native token, earned by producers so far
         ("burned", "f8"),  # native token, base fees so far
+        ("excess", "f8"),  # gas beyond the limit so far, where there is none
         ("headroom", "f8"),  # what a plain bid is, over the base fee
         ("replacement", "f8"),  # least raise of a bid, fraction
         (

@@ -27,8 +27,9 @@ from sim.mempool import Outbox, post
 from sim.orders import DEPOSIT, FILL, TRADE, cause, order_at
 from sim.outside import OUTSIDE, REFERENCE_MARKET
 from sim.prices import Prices, update_prices
-from sim.reference.impact import apply_trade
-from sim.registry import Claim, Config, Mechanism, VenueSite, Verb
+from sim.reference.conditions import PERMANENT, TRANSIENT
+from sim.reference.impact import ImpactState, apply_trade, transient_at
+from sim.registry import Channel, Claim, Config, Mechanism, VenueSite, Verb
 from sim.status import Status
 from sim.units import HOUR, TICKS_PER_SECOND
 from sim.venues import Venues, draft
@@ -78,6 +79,13 @@ class ExchangeState(NamedTuple):
     promised: F8  # float64, (n_tokens,), of it, to the deposits of this auction
     held: records(HELD)  # type: ignore[valid-type]  # (capacity,), deposits, first `n_held`
     n_held: I8  # int64, (1,)
+    permanent: F8  # float64, (n_assets,), log impact that trades would have had where it is cut …
+    transient: F8  # float64, (n_assets,)
+    decay: F8  # float64, (n_assets,), 1/tick
+    permanent_per_usd: F8  # float64, (n_assets,), 0 where impact is not cut
+    transient_per_usd: F8  # float64, (n_assets,)
+    updated: I8  # int64, (n_assets,), tick
+    absorbed: F8  # float64, (1,), USD that trades were paid more for it
 
 
 Confirmations = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -127,6 +135,20 @@ def quote_trade(prices, token_in, token_out, amount):  # type: ignore[no-untyped
     keep = (1.0 - prices.half_spread[sold]) * (1.0 - prices.taker_fee[sold])
     keep *= (1.0 - prices.half_spread[bought]) * (1.0 - prices.taker_fee[bought])
     return usd / prices.reference[token_out] * keep * math.exp(-own * usd / 2.0)
+
+
+@kernel
+def book_impact(market, prices, sold, bought, usd, out, now):  # type: ignore[no-untyped-def]
+    """Book the impact that a trade would have where impact is cut, and what it is paid more."""
+    gap = market.permanent[bought] + transient_at(market, bought, now)
+    gap -= market.permanent[sold] + transient_at(market, sold, now)
+    usd_then = usd * math.exp(market.permanent[sold] + transient_at(market, sold, now))
+    for asset in (sold, bought):
+        own = market.permanent_per_usd[asset] + market.transient_per_usd[asset]
+        gap += own * usd_then / 2.0
+    market.absorbed[0] += out * (1.0 - math.exp(-gap))
+    apply_trade(market, sold, -usd_then, now)
+    apply_trade(market, bought, usd_then, now)
 
 
 # --- what it can pay, and what it holds ----------------------------------------------------------
@@ -297,6 +319,9 @@ def _trade(binding, message):  # type: ignore[no-untyped-def]
     usd = amount * prices.reference[token_in]
     prices.traded[prices.asset[token_in]] += usd
     prices.traded[prices.asset[token_out]] += usd
+    sold, bought = prices.asset[token_in], prices.asset[token_out]
+    paid = out * prices.reference[token_out]
+    book_impact(market, prices, sold, bought, usd, paid, order.time)
     apply_trade(prices, prices.asset[token_in], -usd, order.time)
     apply_trade(prices, prices.asset[token_out], usd, order.time)
     update_prices(prices, order.time)
@@ -365,6 +390,8 @@ def make(world: World, sites: Sequence[VenueSite]) -> ExchangeState:
         promised=np.zeros(len(chains)),
         held=blank(256, HELD),
         n_held=np.zeros(1, np.int64),
+        **{name: np.zeros_like(getattr(world.prices, name)) for name in ImpactState._fields},
+        absorbed=np.zeros(1),
     )
 
 
@@ -415,6 +442,32 @@ def check(world: World, state: ExchangeState) -> None:
             )
 
 
+# --- without impact ------------------------------------------------------------------------------
+
+
+def _has_impact(world: World, market: ExchangeState) -> bool:
+    return bool(np.any(world.prices.plain[:, [PERMANENT, TRANSIENT]])) or bool(
+        np.any(market.permanent_per_usd) or np.any(market.transient_per_usd)
+    )
+
+
+def _cut_impact(world: World, market: ExchangeState) -> None:
+    """Let the market pay as if trades moved no price; keep the coefficients to count by how much.
+
+    Depth counts as that of time 0.
+    """
+    prices = world.prices
+    market.decay[:] = prices.decay
+    for name in ("permanent_per_usd", "transient_per_usd"):
+        getattr(market, name)[:] = getattr(prices, name)
+        getattr(prices, name)[:] = 0.0
+    prices.plain[:, [PERMANENT, TRANSIENT]] = 0.0
+
+
+IMPACT = Channel(
+    "impact", _cut_impact, _has_impact, lambda world, market: float(market.absorbed[0])
+)
+
 MECHANISM = Mechanism(
     kind="reference_market",
     config=ExchangeConfig,
@@ -425,6 +478,7 @@ MECHANISM = Mechanism(
     claims=claims,
     grow=grow,
     check=check,
+    channels=(IMPACT,),
 )
 
 

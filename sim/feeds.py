@@ -2,7 +2,9 @@
 
 A feed is reported (by orders, perhaps active only after a contract delay), a time-weighted average
 of a pool, fixed, the reference price itself, or computed from other feeds: an exchange rate times a
-feed, a product, the lowest of several. Contracts read feeds; `sim.oracles` writes them.
+feed, a product, the lowest of several. Contracts read feeds; `sim.oracles` writes them. Where the
+lag of oracles is cut, a reported or averaged feed is an instant one: what its keepers see, or its
+pool's price, as of the first reading at a tick, so that all of a block reads what its start shows.
 
 An exchange rate may be capped: at most snapshot x (1 + yearly growth x years since), linear, as the
 price adapters of Aave v3 for correlated assets do.
@@ -19,7 +21,7 @@ from sim.kernel import F8, I8, F8x2, I8x2, columnar, kernel
 from sim.units import TICKS_PER_SECOND
 from sim.venues import cumulative_at
 
-REPORTED, POOL_TWAP, FIXED, LIVE, EXCHANGE_RATE, PRODUCT, LOWEST = range(7)
+REPORTED, POOL_TWAP, FIXED, LIVE, EXCHANGE_RATE, PRODUCT, LOWEST, INSTANT = range(8)
 N_INPUTS = 8  # feeds that one is computed from
 N_STEPS = 16  # feeds that must be up to date before one is read, itself included
 N_QUEUED = 64  # reports that can wait for the contract delay
@@ -212,6 +214,12 @@ def refresh(feeds, venues, prices, feed, now):  # type: ignore[no-untyped-def]
         is_old = other >= 0 and feeds.kind[other] != FIXED
         feeds.since[feed] = feeds.since[other] if is_old else now
         feeds.fill[feed] = venues.last_fill[feeds.pool[feed]]
+    elif kind == INSTANT:
+        if feeds.since[feed] < now:
+            feeds.value[feed] = price_to_report(feeds, venues, prices, feed)
+            feeds.since[feed] = now
+            if feeds.pool[feed] >= 0:
+                feeds.fill[feed] = venues.last_fill[feeds.pool[feed]]
     elif kind == LIVE:
         feeds.value[feed] = prices.reference[feeds.token[feed]]
         feeds.since[feed] = now

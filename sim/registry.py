@@ -60,6 +60,31 @@ class ShockKind(NamedTuple):
     apply: Callable[[World, Any], None]
 
 
+def _always(world: World, own: Any) -> bool:
+    return True
+
+
+def _nothing(world: World, own: Any) -> float:
+    return 0.0
+
+
+class Channel(NamedTuple):
+    """A way by which stress travels, and how a world is built without it.
+
+    Cutting is a `do()` on one variable: the transmission gets its stress-free value for the whole
+    run, shocks and random numbers stay as they are, and what somebody must pay for it is paid by an
+    account of the outside world.
+    """
+
+    name: str
+    cut: Callable[[World, Any], None]
+    # ^ (world, own state), once, at time 0, when all is made and nothing has run; larger states go
+    # through `World.replace_state`
+    is_there: Callable[[World, Any], bool] = _always  # whether this world has it at all
+    absorbed: Callable[[World, Any], float] = _nothing
+    # ^ USD that the outside world has borne so far in its place; 0 where no token moves
+
+
 class Liquidations(NamedTuple):
     """How fills of a mechanism become rows of the `liquidations` record."""
 
@@ -120,6 +145,8 @@ class Mechanism:
     check: Callable[[World, Any], None] = lambda world, state: None
     events: tuple[tuple[str, Handler], ...] = ()  # event kinds it handles
     shocks: tuple[ShockKind, ...] = ()
+    role: str = "treasury"  # whose gains and losses those of its own accounts count as
+    channels: tuple[Channel, ...] = ()  # ways by which stress travels through it
 
 
 @dataclass(frozen=True)
@@ -149,3 +176,5 @@ class PopulationKind:
     tokens: Callable[[World, PopulationSite], Sequence[int]] | None = None  # it can hold; None: all
     chains: Callable[[World, PopulationSite], Sequence[int]] | None = None  # None: its own chain
     columns: Callable[[World, PopulationSite, Any], dict[str, Any]] | None = None  # more columns
+    role: str = "traders"  # whose losses and gains are counted together: see `sim.channels.ROLES`
+    channels: tuple[Channel, ...] = ()  # ways by which stress travels through it

@@ -17,6 +17,7 @@ from sim.agenda import PYTHON, PYTHON_RANK, Agenda, has_room, make_agenda, sched
 from sim.background import Background, BackgroundConfig, make_background
 from sim.bids import set_policy
 from sim.chain import BLOCK, CHAIN, CLOCK, next_interval, plain_bid
+from sim.channels import cut_channels
 from sim.draws import stream_id
 from sim.engine import (
     CALL_PYTHON,
@@ -129,6 +130,7 @@ class WorldPlan:
     impact: ImpactState | None = None
     terms: VenueTerms | None = None
     conditions: Conditions | None = None
+    without: tuple[str, ...] = ()  # channels that are cut: see `sim.channels`
     mempool_capacity: int = 16_384
     fill_capacity: int = 65_536
 
@@ -229,6 +231,7 @@ class World:
         self._make_populations()
         for mechanism in reversed(self._mechanisms):  # the first ones cover what the others hold
             mechanism.open(self, self.states[mechanism.kind])
+        cut_channels(self, plan.without)
         self._reactions = self._list_reactions()
         self.rebind()
 

@@ -7,7 +7,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from experiments.studies.design import design_points, drawn_values, n_points, replication_seeds
 from experiments.studies.requirements import parse_requirement
@@ -45,6 +45,32 @@ class RunSpec:
     replication: int
     seed: int
     factors: dict[str, Any]  # value of each, by name
+
+
+class Runs(Protocol):
+    """What a sweep needs to know: which runs, what they are of, and how each is carried out."""
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """Return what the data set is of, for `Store.identify`."""
+
+    @property
+    def variation(self) -> Any:
+        """Return what values make of the scenario: `base` and `outcomes`, as of `Variation`."""
+
+    @property
+    def outcomes(self) -> tuple[str, ...]:
+        """Return the columns that a run fills."""
+
+    @property
+    def time_limit(self) -> float:
+        """Return how long a run may take, seconds."""
+
+    def schema(self) -> pa.Schema:
+        """Return the columns of the data set."""
+
+    def runs(self, counts: Mapping[int, int] | None = None) -> Iterator[RunSpec]:
+        """Yield the runs."""
 
 
 class Plan:
@@ -110,6 +136,11 @@ class Plan:
             "outcomes": list(self.outcomes),
             "code_version": code_version(),
         }
+
+    @property
+    def time_limit(self) -> float:
+        """Return how long a run may take, seconds."""
+        return self.study.time_limit
 
     def schema(self) -> pa.Schema:
         """Return the columns of the data set."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from experiments.studies.engines import Chunk, Engine
-    from experiments.studies.plan import Plan, RunSpec
+    from experiments.studies.plan import Runs, RunSpec
 
 CHUNK_SECONDS = 2.5  # of work; a task of Ray costs some milliseconds
 PILOT_SECONDS = 1.0
@@ -61,7 +61,7 @@ def unwatched(progress: Progress) -> None:
 
 
 def sweep(
-    plan: Plan,
+    plan: Runs,
     store: Store,
     engine: Engine,
     *,
@@ -89,9 +89,7 @@ def sweep(
     """
     with only_driver(store):
         store.identify(plan.about)
-        job = Job(
-            plan.variation, plan.outcomes, plan.schema(), store, plan.study.time_limit, threads
-        )
+        job = Job(plan.variation, plan.outcomes, plan.schema(), store, plan.time_limit, threads)
         log = _Log(store)
         wanted = {spec.run_id: spec for spec in plan.runs(counts)}
         pilot = _plan_missing(job, wanted)

@@ -18,7 +18,7 @@ from experiments.yaml_source import Source
 from sim.errors import InputError, ScenarioError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from experiments.studies.study import Factor, Study
 
@@ -114,6 +114,18 @@ class Variation:
         made = validate(source, scenario_model())
         check_references(source, made)
         return made
+
+    def outcomes(
+        self,
+        values: Mapping[str, Any],
+        seed: int,
+        names: Sequence[str],
+        watch: Callable[..., None],
+    ) -> dict[str, Any]:
+        """Run the scenario of some values and return quantities of its summary."""
+        from experiments.running import outcomes_of
+
+        return outcomes_of(self.scenario(values), seed, names, watch)
 
     def check(self, values: Mapping[str, Any]) -> None:
         """Refuse values that make no valid scenario, at the study's line of the factor."""

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from experiments.studies.store import Store
-from experiments.studies.variation import Variation
 from sim.errors import InputError, InvariantError, UndertowError
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ class RunTimeoutError(UndertowError):
 class Job:
     """What all chunks of a sweep share."""
 
-    variation: Variation
+    variation: Any  # has `base` and `outcomes`, as `Variation`
     outcomes: tuple[str, ...]
     schema: pa.Schema  # of the rows
     store: Store
@@ -108,16 +107,14 @@ def run_one(job: Job, spec: RunSpec) -> dict[str, Any]:
 
 
 def _simulate(job: Job, spec: RunSpec) -> dict[str, Any]:
-    from experiments.running import outcomes_of
-
     deadline = time.monotonic() + job.time_limit
 
     def watch(*_: object) -> None:
         if time.monotonic() > deadline:
             raise RunTimeoutError(f"longer than the time limit of {job.time_limit:g} s")
 
-    scenario = job.variation.scenario(spec.factors)
-    return outcomes_of(scenario, spec.seed, job.outcomes, watch)
+    found: dict[str, Any] = job.variation.outcomes(spec.factors, spec.seed, job.outcomes, watch)
+    return found
 
 
 _compiled: set[str] = set()

@@ -468,6 +468,7 @@ def check(world: World, state: QuotedDepthState) -> None:
 
 
 MECHANISM = Mechanism(
+    role="outside",
     kind="quoted_depth",
     config=QuotedDepthConfig,
     verbs=(Verb("swap", _swap, 150_000, _quote_order),),

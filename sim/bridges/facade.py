@@ -90,6 +90,8 @@ class Bridge:
             is_uniform=np.zeros(1, np.int64),
             par=np.ones(1),
             outside=np.zeros(1),
+            is_insured=np.zeros(1, np.int64),
+            insured=np.zeros(1),
         )
         self._ledger = make_ledger([1, 0], [[0, 1], [0, 1]], [False, False], 2)
         self._rows: dict[Hashable, int] = {}

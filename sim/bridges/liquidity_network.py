@@ -42,7 +42,8 @@ from sim.bridges.transfers import (
 from sim.kernel import F8, I8, F8x2, I8x2, columnar, handler, kernel, records, view_of
 from sim.ledger import Ledger, balance_of, transfer
 from sim.orders import order_at, quote_at
-from sim.registry import Claim, Columns, Config, Mechanism, VenueSite, Verb
+from sim.outside import INSURER, OUTSIDE
+from sim.registry import Channel, Claim, Columns, Config, Mechanism, VenueSite, Verb
 from sim.status import Status
 from sim.units import ticks
 from sim.venues import Venues
@@ -89,6 +90,8 @@ class LiquidityNetworkState(NamedTuple):
     tokens: I8x2  # int64, (n, 2)
     chains: I8x2  # int64, (n, 2)
     is_paused: I8  # int64, (n,)
+    is_insured: I8  # int64, (n,), 1: an insurer outside settles transfers at once, out of its own
+    insured: F8x2  # float64, (n, 2), tokens that it has paid on each side so far, less those it got
 
 
 class LiquidityNetworkConfig(Config):
@@ -188,11 +191,26 @@ def utilization_of(inventory, target):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def quote_insured(networks, row, amount):  # type: ignore[no-untyped-def]
+    """Return (status, net amount, fee) of a send that an insurer settles: as at utilization 0."""
+    if not 0.0 <= amount < math.inf:
+        return BAD_AMOUNT, 0.0, 0.0
+    if amount == 0.0:
+        return ZERO_AMOUNT, 0.0, 0.0
+    fee = amount * (networks.base_fee[row] + weekly_rate(networks.rate[row, 0]))
+    if fee >= amount:
+        return ZERO_AMOUNT, 0.0, 0.0
+    return OK, amount - fee, fee
+
+
+@kernel
 def quote_network(networks, row, side, amount):  # type: ignore[no-untyped-def]
     """Return (status, net amount, fee) of a send; changes nothing.
 
     HALTED, BAD_AMOUNT, ZERO_AMOUNT, NO_CASH or CAP.
     """
+    if networks.is_insured[row] != 0:
+        return quote_insured(networks, row, amount)
     if networks.is_paused[row] != 0:
         return HALTED, 0.0, 0.0
     if not 0.0 <= amount < math.inf:
@@ -217,6 +235,24 @@ def quote_network(networks, row, side, amount):  # type: ignore[no-untyped-def]
     if networks.in_flight[row, side] + net > networks.cap[row]:
         return CAP, 0.0, 0.0
     return OK, net, fee
+
+
+@kernel
+def settle_insured(networks, ledger, order, row, net):  # type: ignore[no-untyped-def]
+    """Let the insurer take what is sent, less the fee, and pay it on the other side; its status."""
+    side, group, account = order.a, networks.group[row], networks.account[row]
+    token, other = networks.tokens[row, side], networks.tokens[row, 1 - side]
+    fee = order.amount - net
+    status = transfer(ledger, order.group, order.row, group, account, token, order.amount)
+    if status != OK:
+        return status
+    transfer(ledger, group, account, OUTSIDE, INSURER, token, net)
+    transfer(ledger, OUTSIDE, INSURER, order.group, order.row, other, net)
+    networks.inventory[row, side] += fee
+    networks.insured[row, side] -= net
+    networks.insured[row, 1 - side] += net
+    networks.counter[N_MOVES] += 2
+    return OK
 
 
 @kernel
@@ -294,15 +330,10 @@ def _quote_send(binding, message):  # type: ignore[no-untyped-def]
     return status
 
 
-@handler
-def _send(binding, message):  # type: ignore[no-untyped-def]
-    """Send `amount` from side a: paid out on the other side after the fill time."""
-    networks, agenda, ledger, venues = unpack(binding)
-    order = order_at(message)
-    status, net, fee = ask(networks, agenda, ledger, venues, order)
-    if status != OK:
-        return status
-    row, side, amount = venues.row[order.venue], order.a, order.amount
+@kernel
+def send_on(networks, agenda, ledger, order, row, net):  # type: ignore[no-untyped-def]
+    """Take what is sent, and schedule the payout and the settlement; returns the status."""
+    side, amount = order.a, order.amount
     token, group, account = networks.tokens[row, side], networks.group[row], networks.account[row]
     status = transfer(ledger, order.group, order.row, group, account, token, amount)
     if status != OK:
@@ -313,7 +344,25 @@ def _send(binding, message):  # type: ignore[no-untyped-def]
     due = order.time + networks.settle[row]
     at = put(networks, agenda, row, side, group, account, amount, amount, due)
     networks.transfers[at].is_repayment = 1
-    order.token_in, order.token_out = token, networks.tokens[row, 1 - side]
+    return OK
+
+
+@handler
+def _send(binding, message):  # type: ignore[no-untyped-def]
+    """Send `amount` from side a: paid out on the other side after the fill time."""
+    networks, agenda, ledger, venues = unpack(binding)
+    order = order_at(message)
+    status, net, fee = ask(networks, agenda, ledger, venues, order)
+    if status != OK:
+        return status
+    row, side, amount = venues.row[order.venue], order.a, order.amount
+    if networks.is_insured[row] != 0:
+        status = settle_insured(networks, ledger, order, row, net)
+    else:
+        status = send_on(networks, agenda, ledger, order, row, net)
+    if status != OK:
+        return status
+    order.token_in, order.token_out = networks.tokens[row, side], networks.tokens[row, 1 - side]
     order.amount_in, order.amount_out, order.fee_paid = amount, net, fee
     return OK
 
@@ -358,6 +407,8 @@ def make(world: World, sites: Sequence[VenueSite]) -> LiquidityNetworkState:
         cap=np.array([math.inf if c.cap is None else c.cap for c in configs]),
         delay=np.stack([delay, delay], axis=1),
         settle=np.array([ticks(c.settle_seconds) for c in configs], np.int64),
+        is_insured=np.zeros(n, np.int64),
+        insured=np.zeros((n, 2)),
         **make_table(world.event_number(DELIVER), n),
         **make_places(world, sites),
     )
@@ -407,8 +458,19 @@ def check(world: World, state: LiquidityNetworkState) -> None:
             )
 
 
+def _cut(world: World, state: LiquidityNetworkState) -> None:
+    """Let transfers settle at once at the fee of a full inventory, also while sends are paused."""
+    state.is_insured[:] = 1
+
+
+def _insured(world: World, state: LiquidityNetworkState) -> float:
+    """Return what the insurer has paid, less what it got, USD."""
+    return float((state.insured * world.prices.fundamental[state.tokens]).sum())
+
+
 MECHANISM = Mechanism(
     kind="liquidity_network",
+    role="liquidity_providers",
     config=LiquidityNetworkConfig,
     verbs=(Verb("send", _send, 90_000, _quote_send),),
     states=unpack.states,
@@ -420,4 +482,5 @@ MECHANISM = Mechanism(
     check=check,
     events=((DELIVER, _deliver),),
     shocks=SHOCKS,
+    channels=(Channel("bridge", _cut, absorbed=_insured),),
 )

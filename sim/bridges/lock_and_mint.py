@@ -58,8 +58,9 @@ from sim.kernel import F8, I8, F8x2, I8x2, columnar, handler, kernel, records, v
 from sim.ledger import Ledger, balance_of, burn, mint, transfer
 from sim.mempool import Outbox
 from sim.orders import order_at, quote_at
+from sim.outside import INSURER, OUTSIDE
 from sim.prices import Prices, update_prices
-from sim.registry import Claim, Columns, Config, Mechanism, VenueSite, Verb
+from sim.registry import Channel, Claim, Columns, Config, Mechanism, VenueSite, Verb
 from sim.status import Status
 from sim.units import ticks
 from sim.venues import Venues
@@ -107,6 +108,8 @@ class LockAndMintState(NamedTuple):
     is_uniform: I8  # int64, (n,), 1: home tokens share a shortfall
     par: F8  # float64, (n,), units of the asset that a home token is worth without one
     outside: F8  # float64, (n,), home tokens that exist beside those of the world
+    is_insured: I8  # int64, (n,), 1: settles at once, an insurer outside covers the escrow
+    insured: F8  # float64, (n,), home tokens that it has paid so far
 
 
 class LockAndMintConfig(Config):
@@ -174,7 +177,7 @@ def quote_lock_and_mint(bridges, obligations, row, side, amount):  # type: ignor
 
     HALTED, BAD_AMOUNT, ZERO_AMOUNT, or CAP; `obligations` is what the bridge owes now.
     """
-    if bridges.is_paused[row] != 0:
+    if bridges.is_paused[row] != 0 and bridges.is_insured[row] == 0:
         return HALTED, 0.0, 0.0
     if not 0.0 <= amount < math.inf:
         return BAD_AMOUNT, 0.0, 0.0
@@ -274,6 +277,39 @@ def recognize(bridges, ledger, prices, row):  # type: ignore[no-untyped-def]
     prices.scale[wrapped] = prices.scale[home] * backing_of(bridges.escrow[row], owed)
 
 
+@kernel
+def cover(bridges, ledger, row):  # type: ignore[no-untyped-def]
+    """Let the insurer fill an insured escrow up to what the bridge owes."""
+    if bridges.is_insured[row] == 0:
+        return
+    home, wrapped = bridges.tokens[row, 0], bridges.tokens[row, 1]
+    missing = obligations_of(bridges, ledger.supply[wrapped], row) - bridges.escrow[row]
+    if missing > bridges.escrow[row] * (1.0 - _FULLY_BACKED):
+        transfer(ledger, OUTSIDE, INSURER, bridges.group[row], bridges.account[row], home, missing)
+        bridges.escrow[row] += missing
+        bridges.insured[row] += missing
+        bridges.counter[N_MOVES] += 1
+
+
+@kernel
+def settle(bridges, ledger, row, side, order, net):  # type: ignore[no-untyped-def]
+    """Deliver a send of an insured bridge within its own transaction."""
+    amount = order.amount
+    if side == 0:
+        bridges.escrow[row] += net
+        bridges.fees[row] += amount - net
+        mint(ledger, order.group, order.row, bridges.tokens[row, 1], net)
+    else:
+        bridges.in_flight[row, 1] += amount
+        cover(bridges, ledger, row)
+        token = bridges.tokens[row, 0]
+        own_group, own_account = bridges.group[row], bridges.account[row]
+        paid = min(net, balance_of(ledger, own_group, own_account, token))  # rounding
+        transfer(ledger, own_group, own_account, order.group, order.row, token, paid)
+        book_delivery(bridges, row, 1, amount, net)
+    bridges.counter[N_MOVES] += 1
+
+
 # --- handlers ------------------------------------------------------------------------------------
 
 unpack = view_of(LockAndMintState, Agenda, Ledger, Prices, Venues, Outbox)
@@ -346,7 +382,9 @@ def _send(binding, message):  # type: ignore[no-untyped-def]
         return status
     lag = box.chains[order.chain].finality_lag
     due = order.time + bridges.delay[row, side] + lag
-    if side == 0:
+    if bridges.is_insured[row] != 0:
+        settle(bridges, ledger, row, side, order, net)
+    elif side == 0:
         book_lock(bridges, row, net, fee)
         put(bridges, agenda, row, 0, order.group, order.row, net, net, due)
         pay_redemptions(bridges, ledger, row)
@@ -367,6 +405,7 @@ def _deliver(binding, message):  # type: ignore[no-untyped-def]
     row = event.b
     if event.a >= 0:
         enqueue(bridges, event.a)
+    cover(bridges, ledger, row)
     deliver_minted(bridges, ledger, row)
     pay_redemptions(bridges, ledger, row)
     recognize(bridges, ledger, prices, row)
@@ -404,6 +443,8 @@ def make(world: World, sites: Sequence[VenueSite]) -> LockAndMintState:
         is_uniform=np.array([c.loss_allocation == "uniform" for c in configs], np.int64),
         par=np.array([prices.scale[site.tokens[0]] for site in sites]),
         outside=np.zeros(n),
+        is_insured=np.zeros(n, np.int64),
+        insured=np.zeros(n),
         **make_table(world.event_number(DELIVER), n),
         **make_places(world, sites),
     )
@@ -495,7 +536,7 @@ def check(world: World, state: LockAndMintState) -> None:
         minted, released = (float(x) for x in state.forged[row])
         supply = float(world.ledger.supply[wrapped])
         owed = supply + float(state.in_flight[row].sum())
-        covered = float(state.escrow[row]) + minted + released
+        covered = float(state.escrow[row] - state.insured[row]) + minted + released
         n = moves + int(world.ledger.n_moves[wrapped])
         largest = max(owed, covered, float(world.ledger.turnover[wrapped]))
         check_equal(
@@ -537,6 +578,19 @@ def _forge(world: World, config: Forge) -> None:
     drain(world, state, row)
 
 
+# --- without bridge risk -------------------------------------------------------------------------
+
+
+def _cut(world: World, state: LockAndMintState) -> None:
+    """Let transfers settle at once at par, also while sends are paused; the insurer covers."""
+    state.is_insured[:] = 1
+
+
+def _insured(world: World, state: LockAndMintState) -> float:
+    """Return what the insurer has paid, USD."""
+    return float(state.insured @ world.prices.fundamental[state.tokens[:, 0]])
+
+
 MECHANISM = Mechanism(
     kind="lock_and_mint",
     config=LockAndMintConfig,
@@ -553,4 +607,5 @@ MECHANISM = Mechanism(
     check=check,
     events=((DELIVER, _deliver),),
     shocks=(*SHOCKS, forge_kind(_forge)),
+    channels=(Channel("bridge", _cut, absorbed=_insured),),
 )

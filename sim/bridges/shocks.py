@@ -64,7 +64,8 @@ def drain(world: World, state: Any, row: int) -> None:
 def _pause(world: World, config: PauseBridge) -> None:
     state, row = _bridge_of(world, config.venue)
     state.is_paused[row] = 1
-    world.venues.is_halted[world.venue(config.venue)] = 1
+    is_open = bool(state.is_insured[row])  # an insured bridge settles all the same
+    world.venues.is_halted[world.venue(config.venue)] = 0 if is_open else 1
 
 
 def _resume(world: World, config: ResumeBridge) -> None:

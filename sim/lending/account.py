@@ -148,6 +148,41 @@ def account_values(state, position, now):  # type: ignore[no-untyped-def]
 
 
 @kernel(inline=False)
+def write_indices(state, index, now):  # type: ignore[no-untyped-def]
+    """Write the indices of all reserves at a tick, for who looks at many positions.
+
+    Parameters
+    ----------
+    index : float64, (2, n_reserves): supply, borrow
+    """
+    for k in range(state.reserves.shape[0]):
+        index[0, k] = supply_index_at(state.reserves[k], now)
+        index[1, k] = borrow_index_at(state.reserves[k], now)
+
+
+@kernel
+def values_at(state, position, index):  # type: ignore[no-untyped-def]
+    """Return (collateral, threshold, debt) values as `account_values`, from written indices."""
+    collateral_value = threshold_value = debt_value = 0.0
+    for slot in range(state.debt_reserve.shape[1]):
+        reserve = state.debt_reserve[position, slot]
+        if reserve >= 0:
+            debt = state.debt_scaled[position, slot] * index[1, reserve]
+            debt_value += debt * state.reserves[reserve].price
+    if debt_value <= 0.0:  # most accounts of a market only lend
+        return 0.0, 0.0, 0.0
+    for slot in range(state.collateral_reserve.shape[1]):
+        if not secures(state, position, slot):
+            continue
+        reserve = state.collateral_reserve[position, slot]
+        claim = state.collateral_scaled[position, slot] * index[0, reserve]
+        value = claim * state.reserves[reserve].price
+        collateral_value += value
+        threshold_value += value * terms_of(state, position, reserve)[1]
+    return collateral_value, threshold_value, debt_value
+
+
+@kernel(inline=False)
 def health_factor(state, position, now):  # type: ignore[no-untyped-def]
     """Return the health factor of a position; inf without debt."""
     _, threshold_value, _, debt_value = account_values(state, position, now)

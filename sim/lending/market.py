@@ -36,7 +36,14 @@ from sim.lending.modes import (
     note_isolated_debt,
     terms_of,
 )
-from sim.lending.reserve import accrue, borrow_index_at, is_open, supply_index_at
+from sim.lending.reserve import (
+    accrue,
+    borrow_index_at,
+    borrow_rate,
+    is_open,
+    supply_index_at,
+    withdrawable,
+)
 from sim.status import Status
 
 OK = int(Status.OK)
@@ -156,7 +163,7 @@ def quote_withdraw(state, position, reserve, amount, relief, now):  # type: igno
     status = check_without(state, position, reserve, paid, relief, now)
     if status != OK:
         return status, 0.0, 0.0
-    cash = asset.cash
+    cash = withdrawable(asset)
     if is_all and 0.0 < paid - cash <= ROUNDING * (paid + scaled):
         paid = cash
     if paid > cash:
@@ -177,8 +184,22 @@ def withdraw_against(state, position, reserve, amount, relief, now):  # type: ig
     slot = find_slot(state.collateral_reserve, position, reserve)
     part = min(part, state.collateral_scaled[position, slot])
     take_claim(state, position, slot, reserve, part)
-    asset.cash -= paid
+    if asset.lender >= 0:
+        take_over(state, reserve, part, paid)
+    else:
+        asset.cash -= paid
     return OK, paid
+
+
+@kernel
+def take_over(state, reserve, scaled, paid):  # type: ignore[no-untyped-def]
+    """Give a claim that is withdrawn to the outside lender, who pays for it; rates stand then."""
+    asset = state.reserves[reserve]
+    if asset.held_rate < 0.0:
+        asset.held_rate = borrow_rate(asset)
+    add_claim(state, asset.lender, 0, reserve, scaled)
+    state.is_used[asset.lender, 0] = 0
+    asset.lent += paid
 
 
 @kernel

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sim.lending import claim_liquidation, standing, unwinding, verbs
 from sim.lending.building import make
+from sim.lending.channels import CHANNELS
 from sim.lending.reading import (
     check,
     claims,
@@ -45,4 +46,5 @@ MECHANISM = Mechanism(
     ),
     check=check,
     shocks=SHOCKS,
+    channels=CHANNELS,
 )

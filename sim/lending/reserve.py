@@ -7,6 +7,8 @@ leaves even the indices as they were.
 
 from __future__ import annotations
 
+import math
+
 from sim.kernel import kernel
 from sim.lending.config import LossBearer, ReserveFlag
 from sim.lending.interest_rate import compound_growth, kinked_rate, linear_growth, supplier_rate
@@ -38,7 +40,12 @@ def utilization(asset):  # type: ignore[no-untyped-def]
 
 @kernel
 def borrow_rate(asset):  # type: ignore[no-untyped-def]
-    """Return the rate per year that borrowers pay since the last update."""
+    """Return the rate per year that borrowers pay since the last update.
+
+    Once an outside lender has met a withdrawal, it is the rate that was posted then.
+    """
+    if asset.held_rate >= 0.0:
+        return asset.held_rate
     return kinked_rate(
         utilization(asset),
         asset.base_rate,
@@ -79,6 +86,12 @@ def borrow_index_at(asset, now):  # type: ignore[no-untyped-def]
     if elapsed <= 0 or asset.scaled_debt <= 0.0:
         return index
     return index * compound_growth(borrow_rate(asset), elapsed / TICKS_PER_SECOND)
+
+
+@kernel
+def withdrawable(asset):  # type: ignore[no-untyped-def]
+    """Return what can be withdrawn, tokens: the cash, or anything where an outside lender pays."""
+    return math.inf if asset.lender >= 0 else asset.cash
 
 
 @kernel

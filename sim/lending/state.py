@@ -61,6 +61,9 @@ RESERVE = np.dtype(  # one asset of one market; tokens unless said otherwise
         ("borne_by_treasury", "f8"),  # parts of `written_off`, with `deficit` all of it
         ("borne_by_backstop", "f8"),
         ("borne_by_suppliers", "f8"),
+        ("lender", "i8"),  # position of the outside lender who meets withdrawals, -1: nobody does
+        ("held_rate", "f8"),  # per year, borrow rate posted when it first did, -1: it has not
+        ("lent", "f8"),  # tokens that it has paid so far
     ],
     align=True,
 )
@@ -212,7 +215,8 @@ def _make_reserves(
     table["flag_bits"] = [asset.flag_bits for asset in assets]
     table["last_update"] = now
     table["supply_index"] = table["borrow_index"] = 1.0
-    table["pending_loan_to_value"] = -1.0
+    table["pending_loan_to_value"] = table["held_rate"] = -1.0
+    table["lender"] = -1
     for field in fields(ReserveConfig):
         if field.name in (RESERVE.names or ()):  # what the flags do not say
             table[field.name] = [getattr(asset, field.name) for asset in assets]

@@ -20,7 +20,14 @@ from sim.kernel import handler, kernel
 from sim.ledger import balance_of, slot
 from sim.lending.account import debt_of
 from sim.lending.market import check_reserve, quote_withdraw, repay, withdraw_against
-from sim.lending.verbs import check_order, pay_in, pay_out, refresh_prices, unpack, unpack_all
+from sim.lending.verbs import (
+    check_order,
+    pay_in,
+    pay_withdrawal,
+    refresh_prices,
+    unpack,
+    unpack_all,
+)
 from sim.orders import UNWIND, UNWIND_REPAY, order_at
 from sim.status import Status
 
@@ -89,7 +96,7 @@ def on_unwind(binding, message):  # type: ignore[no-untyped-def]
         return NOT_ALLOWED
     status, paid = withdraw_against(state, order.a, order.b, order.amount, relief, order.time)
     if status == OK:
-        pay_out(state, desk, ledger, order, market, token, paid)
+        pay_withdrawal(state, desk, ledger, order, market, token, paid)
     return status
 
 

@@ -25,6 +25,7 @@ from sim.lending.reserve import accrue, is_open
 from sim.lending.state import LendingState
 from sim.mempool import Outbox
 from sim.orders import FLASH_LOAN, FLASH_REPAY, order_at
+from sim.outside import INSURER, OUTSIDE
 from sim.prices import Prices
 from sim.status import Status
 from sim.venues import Venues
@@ -114,6 +115,16 @@ def pay_out(state, desk, ledger, order, market, token, amount):  # type: ignore[
     order.token_out, order.amount_out = token, amount
 
 
+@kernel
+def pay_withdrawal(state, desk, ledger, order, market, token, amount):  # type: ignore[no-untyped-def]
+    """Book a withdrawal: the market pays, or the outside lender who has taken the claim over."""
+    if state.reserves[order.b].lender < 0:
+        pay_out(state, desk, ledger, order, market, token, amount)
+        return
+    transfer(ledger, OUTSIDE, INSURER, order.group, order.row, token, amount)
+    order.token_out, order.amount_out = token, amount
+
+
 @handler
 def on_supply(binding, message):  # type: ignore[no-untyped-def]
     """Supply tokens as collateral."""
@@ -145,7 +156,7 @@ def on_withdraw(binding, message):  # type: ignore[no-untyped-def]
     refresh_prices(state, venues, feeds, prices, market, order.time)
     status, paid = withdraw(state, order.a, order.b, order.amount, order.time)
     if status == OK:
-        pay_out(state, desk, ledger, order, market, token, paid)
+        pay_withdrawal(state, desk, ledger, order, market, token, paid)
     return status
 
 

@@ -22,6 +22,7 @@ from sim.errors import InputError
 from sim.feeds import (
     EXCHANGE_RATE,
     FIXED,
+    INSTANT,
     LIVE,
     LOWEST,
     N_INPUTS,
@@ -41,7 +42,7 @@ from sim.feeds import (
 )
 from sim.kernel import handler, kernel, view_of
 from sim.orders import order_at
-from sim.registry import Columns, Config, Mechanism, ShockKind, VenueSite, Verb
+from sim.registry import Channel, Columns, Config, Mechanism, ShockKind, VenueSite, Verb
 from sim.status import Status
 from sim.units import TICKS_PER_SECOND, YEAR, ticks
 from sim.venues import Venues
@@ -453,8 +454,23 @@ def _set(world: World, config: Any) -> None:
     feeds.value[row] = feeds.posted[row] = config.price_usd
     feeds.n_queued[row] = feeds.fill[row] = 0
     feeds.since[row] = world.now
-    if feeds.kind[row] != REPORTED:
+    if feeds.kind[row] not in (REPORTED, INSTANT):  # these read anew
         feeds.is_frozen[row] = 1
+
+
+# --- without lag ---------------------------------------------------------------------------------
+
+
+def _has_lag(world: World, feeds: Feeds) -> bool:
+    return bool(np.isin(feeds.kind, (REPORTED, POOL_TWAP, INSTANT)).any())
+
+
+def _cut_lag(world: World, feeds: Feeds) -> None:
+    """Let feeds that are reported or averaged be read as of the start of the block, without gas.
+
+    Nobody pays for it: no token moves.
+    """
+    feeds.kind[np.isin(feeds.kind, (REPORTED, POOL_TWAP))] = INSTANT
 
 
 MECHANISM = Mechanism(
@@ -471,4 +487,5 @@ MECHANISM = Mechanism(
         ShockKind("thaw_oracle", ThawOracle, _thaw),
         ShockKind("set_oracle", SetOracle, _set),
     ),
+    channels=(Channel("oracle_lag", _cut_lag, _has_lag),),
 )

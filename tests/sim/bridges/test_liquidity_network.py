@@ -129,3 +129,28 @@ def test_tokens_and_values_are_conserved_after_any_sends(network_world, sends):
         w.world.check()
         assert w.value().sum() == pytest.approx(value, rel=1e-13)
         assert (w.state.inventory >= 0.0).all()
+
+
+def test_an_insured_network_settles_within_the_block_at_the_fee_of_a_full_inventory(network_world):
+    """1,000 ETH a side; 900 would cost much at its utilization. Base fee 2 bp, rate 0 at rest."""
+    w = network_world(slope1=0.08, slope2=1.0, kink=0.65, base_rate=0.0)
+    (channel,) = w.world.plan.venues[0].mechanism.channels
+    channel.cut(w.world, w.state)
+    w.send(row=1, side=0, amount=900.0)
+    assert w.run(12.0) == [Status.OK]
+    assert w.held("other", "ETH")[1] == pytest.approx(1_000.0 + 900.0 * (1 - 2e-4), rel=1e-15)
+    assert w.held("home", "ETH")[1] == 100.0
+    assert w.state.inventory[0].tolist() == pytest.approx([1_000.0 + 900.0 * 2e-4, 1_000.0])
+    assert w.state.insured[0] == pytest.approx([-900.0 * (1 - 2e-4), 900.0 * (1 - 2e-4)])
+    assert channel.absorbed(w.world, w.state) == pytest.approx(0.0, abs=1e-6)  # the same asset
+    w.world.check()
+
+
+def test_an_insured_network_settles_while_it_is_paused(network_world):
+    w = network_world()
+    (channel,) = w.world.plan.venues[0].mechanism.channels
+    channel.cut(w.world, w.state)
+    w.shock("pause_bridge")
+    w.send(row=0, side=1, amount=10.0)
+    assert w.run(12.0) == [Status.OK]
+    assert w.held("home", "ETH")[0] > 1_009.0

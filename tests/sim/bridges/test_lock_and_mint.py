@@ -319,3 +319,48 @@ def test_without_a_forgery_a_uniform_bridge_is_worth_par(lock_world):
 def test_fewer_tokens_than_the_world_holds_cannot_exist(lock_world):
     with pytest.raises(InputError, match=r"total_supply \(100\) must be at least the 5500 tokens"):
         lock_world(wrapped_each=100.0, loss_allocation="uniform", total_supply=100.0)
+
+
+def insured(build, **fields):
+    """Return a world whose bridge is no channel of stress."""
+    w = build(**fields)
+    (channel,) = w.world.plan.venues[0].mechanism.channels
+    channel.cut(w.world, w.state)
+    return w, lambda: channel.absorbed(w.world, w.state)
+
+
+def test_an_insured_bridge_settles_within_the_block_both_ways(lock_world):
+    w, absorbed = insured(lock_world)
+    w.send(row=2, side=0, amount=10.0)
+    assert w.run(12.0) == [Status.OK]
+    assert w.held("other", "bETH")[2] == 10.0
+    w.send(row=2, side=1, amount=4.0)
+    assert w.run(14.0) == [Status.OK]
+    assert w.held("home", "ETH")[2] == 994.0
+    assert (w.state.escrow[0], w.state.in_flight[0].tolist()) == (6.0, [0.0, 0.0])
+    assert absorbed() == 0.0
+    w.world.check()
+
+
+def test_the_insurer_fills_the_escrow_after_a_forgery_and_wrapped_tokens_keep_par(lock_world):
+    """150 wrapped tokens; 100 of the escrow are taken and 20 minted: 120 tokens are missing."""
+    w, absorbed = insured(lock_world, wrapped_each=30.0)
+    w.shock("forge", mode="release_from_escrow", population="people", amount=100.0)
+    w.shock("forge", mode="mint_on_destination", population="people", amount=20.0)
+    w.run(12.0)
+    assert w.state.escrow[0] == pytest.approx(170.0)
+    assert absorbed() == pytest.approx(120.0 * PRICE)
+    wrapped = w.world.token("other", "bETH")
+    assert w.world.prices.fundamental[wrapped] == PRICE
+    w.send(row=0, side=1, amount=50.0)
+    w.run(14.0)
+    assert w.held("other", "bETH")[0] == 0.0  # it had 30 and the forged 20
+    w.world.check()
+
+
+def test_an_insured_bridge_settles_while_it_is_paused(lock_world):
+    w, _ = insured(lock_world)
+    w.shock("pause_bridge")
+    w.send(row=1, side=0, amount=5.0)
+    assert w.run(12.0) == [Status.OK]
+    assert w.held("other", "bETH")[1] == 5.0
