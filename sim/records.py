@@ -133,6 +133,7 @@ LIQUIDATIONS = Table(
         seized_usd             | float64 | USD   | collateral_seized at the reference price
         seized_oracle_usd      | float64 | USD   | collateral_seized at the oracle price
         health_factor          | float64 | -     | health factor before, at oracle prices
+        shadow_health_factor   | float64 | -     | the same, had the oracles read fundamental prices
         delay                  | float64 | s     | since it was unsafe at reference prices
         """
     ),
