@@ -1,0 +1,270 @@
+"""Cascades: liquidations that belong together, how large they grew and what started them.
+
+Liquidations with one trigger, such as an oracle update, are a *wave*. A wave causes a later
+liquidation when its members together are 5 % or more of that one's cause. Waves that cause one
+another, directly or not, are a *cascade*: a weakly connected component of the cause graph.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
+
+from analysis.cascade_stories import story_of
+from analysis.cause_graph import CauseGraph, cause_graph
+from analysis.hawkes import fit_liquidations
+from analysis.reading import load_run
+from analysis.setting import setting_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+LEAST_WEIGHT = 0.05  # of a liquidation's cause, from which a wave caused it
+ROOT = 0.5  # exogenous share from which a liquidation is a root
+
+MEASURES = dict(
+    line.strip().split(" | ")
+    for line in """
+    n_cascades | cascades, single liquidations among them
+    n_liquidations | liquidations
+    liquidated_debt_usd | debt repaid by liquidators, USD
+    largest_cascade_usd | debt liquidated in the largest cascade, USD
+    largest_depth | generations of the deepest cascade
+    n_roots | liquidations whose cause is exogenous by half or more
+    branching_ratio | mean share of a liquidation's cause that other liquidations are
+    branching_ratio_usd | the same, weighted by debt
+    amplification | debt liquidated / debt liquidated by exogenous causes
+    fundamental_share | share of the debt that was unsafe at fundamental prices too
+    hawkes_branching_ratio | of a Hawkes process fitted to the times of liquidations
+    hawkes_standard_error | of that
+    hawkes_memory_seconds | mean time from a liquidation to those it excites, in that fit
+    """.strip().splitlines()
+)
+
+
+class Cascades(NamedTuple):
+    """Cascades of a run.
+
+    Attributes
+    ----------
+    graph : liquidations and how far each caused the others; `liquidations` has the columns
+        `cascade`, `wave` and `generation` (1: nothing before it in its cascade) besides
+    table : as `cascades` returns it
+    wave_edges : columns `wave` (the caused), `cause` (the causing) and `weight` (share of the
+        caused wave's debt)
+    """
+
+    graph: CauseGraph
+    table: pd.DataFrame
+    wave_edges: pd.DataFrame
+
+
+def cascades(folder: Path | str) -> pd.DataFrame:
+    """Return the cascades of a run folder, the largest first.
+
+    Returns
+    -------
+    DataFrame, index `cascade`, with the columns start, end, duration (s); n_liquidations, n_waves;
+    debt_usd (liquidated), exogenous_usd and endogenous_usd (its parts by cause), fundamental_usd
+    (unsafe at fundamental prices too), all USD; amplification = debt_usd / exogenous_usd; depth
+    (generations); n_participants (borrowers and liquidators), n_chains, chains (text)
+
+    Raises
+    ------
+    analysis.reading.RunFolderError
+        The folder is not a whole run.
+    """
+    return find_cascades(load_run(folder).frames).table
+
+
+def stories(folder: Path | str, n: int = 10) -> list[str]:
+    """Return the n largest cascades of a run folder as sentences, the largest first.
+
+    Raises
+    ------
+    analysis.reading.RunFolderError
+        The folder is not a whole run.
+    """
+    frames = load_run(folder).frames
+    return tell(find_cascades(frames), frames, n)
+
+
+def tell(found: Cascades, tables: Mapping[str, pd.DataFrame], n: int = 10) -> list[str]:
+    """Return the n largest cascades as sentences, the largest first."""
+    mine = found.graph.liquidations
+    return [
+        story_of(number, found.table.loc[number], mine[mine["cascade"] == number], tables)
+        for number in found.table.index[:n]
+    ]
+
+
+def measures(folder: Path | str) -> dict[str, float]:
+    """Return what the cascades of a run folder add up to: the names of `MEASURES`.
+
+    NaN where there is no value: nobody was liquidated, or too few for a fit.
+
+    Raises
+    ------
+    analysis.reading.RunFolderError
+        The folder is not a whole run.
+    """
+    run = load_run(folder)
+    return measure(find_cascades(run.frames), run.frames, setting_of(run.manifest).assets)
+
+
+def measure(
+    found: Cascades, tables: Mapping[str, pd.DataFrame], assets: Mapping[str, str]
+) -> dict[str, float]:
+    """Return what cascades add up to.
+
+    Parameters
+    ----------
+    found : cascades of a run
+    tables : its records
+    assets : asset whose price a token has, by token
+    """
+    done, table = found.graph.liquidations, found.table
+    debt, endogenous = done["debt_usd"].to_numpy(float), done["endogenous"].to_numpy(float)
+    total, exogenous = float(debt.sum()), float((debt * (1.0 - endogenous)).sum())
+    fit = fit_liquidations(done, tables, assets)
+    return {
+        "n_cascades": float(len(table)),
+        "n_liquidations": float(len(done)),
+        "liquidated_debt_usd": total,
+        "largest_cascade_usd": float(table["debt_usd"].max()) if len(table) else 0.0,
+        "largest_depth": float(table["depth"].max()) if len(table) else 0.0,
+        "n_roots": float((1.0 - endogenous >= ROOT).sum()),
+        "branching_ratio": float(endogenous.mean()) if len(done) else float("nan"),
+        "branching_ratio_usd": 1.0 - _share(exogenous, total),
+        "amplification": _share(total, exogenous),
+        "fundamental_share": _share(float(table["fundamental_usd"].sum()), total),
+        "hawkes_branching_ratio": fit.branching_ratio,
+        "hawkes_standard_error": fit.standard_error,
+        "hawkes_memory_seconds": fit.memory_seconds,
+    }
+
+
+def _share(part: float, whole: float) -> float:
+    return part / whole if whole > 0.0 else float("nan")
+
+
+# --- waves and their components ------------------------------------------------------------------
+
+
+def find_cascades(tables: Mapping[str, pd.DataFrame]) -> Cascades:
+    """Return the cascades of a run.
+
+    Parameters
+    ----------
+    tables : record tables by name; absent and empty ones are allowed
+    """
+    graph = cause_graph(tables)
+    done = graph.liquidations
+    wave = _waves(done)
+    n_waves = int(wave.max()) + 1 if len(wave) else 0
+    member = sparse.csr_array(
+        (np.ones(len(wave)), (np.arange(len(wave)), wave)), shape=(len(wave), n_waves)
+    )
+    causing = sparse.coo_array(graph.weights @ member)
+    counts = (causing.data >= LEAST_WEIGHT) & (wave[causing.row] != causing.col)
+    caused, cause = causing.row[counts], causing.col[counts]
+    links = sparse.coo_array(
+        (np.ones(len(caused)), (wave[caused], cause)), shape=(n_waves, n_waves)
+    )
+    component = connected_components(links, directed=False)[1] if n_waves else np.zeros(0, int)
+    done = done.assign(
+        wave=wave,
+        cascade=component[wave],
+        generation=_generations(graph.weights, wave, n_waves),
+    )
+    edges = _wave_edges(done, caused, cause, causing.data[counts])
+    done, table = _by_size(done)
+    return Cascades(CauseGraph(done, graph.weights), table, edges)
+
+
+def _waves(done: pd.DataFrame) -> NDArray[np.int64]:
+    """Return the wave of each liquidation: those with one trigger; alone where it has none."""
+    trigger = done["trigger"].to_numpy(np.int64)
+    own = np.where(trigger > 0, trigger, -1 - np.arange(len(done)))
+    return np.asarray(pd.factorize(own)[0], np.int64)
+
+
+def _generations(
+    weights: sparse.csr_array, wave: NDArray[np.int64], n_waves: int
+) -> NDArray[np.int64]:
+    """Return 1 for what no other wave caused, else 1 more than the deepest that caused it."""
+    generation = np.ones(len(wave), np.int64)
+    for caused in range(len(wave)):
+        start, end = weights.indptr[caused], weights.indptr[caused + 1]
+        if start == end:
+            continue
+        causing, share = weights.indices[start:end], weights.data[start:end]
+        of_wave = np.bincount(wave[causing], share, n_waves)[wave[causing]]
+        counts = (of_wave >= LEAST_WEIGHT) & (wave[causing] != wave[caused])
+        if counts.any():
+            generation[caused] = 1 + generation[causing[counts]].max()
+    return generation
+
+
+def _wave_edges(
+    done: pd.DataFrame,
+    caused: NDArray[np.int64],
+    cause: NDArray[np.int64],
+    weight: NDArray[np.float64],
+) -> pd.DataFrame:
+    """Return which wave caused which, by the share of the caused one's debt."""
+    debt = done["debt_usd"].to_numpy(float)
+    edges = pd.DataFrame(
+        {"wave": done["wave"].to_numpy()[caused], "cause": cause, "usd": weight * debt[caused]}
+    )
+    edges = edges.groupby(["wave", "cause"], as_index=False)["usd"].sum()
+    whole = done.groupby("wave")["debt_usd"].sum()
+    share = edges["usd"] / edges["wave"].map(whole)
+    return edges.drop(columns="usd").assign(weight=share.to_numpy(float))
+
+
+def _by_size(done: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Number the cascades by their debt; return the liquidations and the table."""
+    size = done.groupby("cascade")["debt_usd"].sum().sort_values(ascending=False, kind="stable")
+    number = pd.Series(np.arange(1, len(size) + 1), index=size.index)
+    done = done.assign(cascade=done["cascade"].map(number).astype("int64"))
+    rows = {key: _row(part) for key, part in done.groupby("cascade")}
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=list(_COLUMNS))
+    return done, table.astype(_COLUMNS).rename_axis("cascade")
+
+
+_COLUMNS: dict[str, Any] = {
+    **dict.fromkeys(("start", "end", "duration"), "float64"),
+    **dict.fromkeys(("n_liquidations", "n_waves"), "int64"),
+    **dict.fromkeys(
+        ("debt_usd", "exogenous_usd", "endogenous_usd", "fundamental_usd", "amplification"),
+        "float64",
+    ),
+    **dict.fromkeys(("depth", "n_participants", "n_chains"), "int64"),
+    "chains": "object",
+}
+
+
+def _row(part: pd.DataFrame) -> list[Any]:
+    """Return what is told of one cascade, in the order of `_COLUMNS`."""
+    start, end, debt = part["time"].min(), part["time"].max(), part["debt_usd"].sum()
+    endogenous = float((part["debt_usd"] * part["endogenous"]).sum())
+    unsafe = part["shadow_health_factor"] < 1.0
+    people = {
+        *zip(part["borrower_population"].astype(str), part["borrower_account"], strict=True),
+        *zip(part["liquidator_population"].astype(str), part["liquidator_account"], strict=True),
+    }
+    chains = sorted(set(part["chain"].astype(str)))
+    return [
+        *(start, end, end - start, len(part), part["wave"].nunique()),
+        *(debt, debt - endogenous, endogenous, part["debt_usd"][unsafe].sum()),
+        *(_share(debt, debt - endogenous), part["generation"].max(), len(people)),
+        *(len(chains), ", ".join(chains)),
+    ]
