@@ -66,17 +66,19 @@ def _trigger(wave: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> str:
     at, venue, kind = float(fill["time"]), str(fill["venue"]), str(fill["kind"])
     if not kind.endswith("oracle.report"):
         return f"{kind.rpartition('.')[2].replace('_', ' ')} in {venue} at {clock(at)}"
+    seen = float(fill["submitted"])
     late = f", in force from {clock(first)}" if first - at > 10.0 * MINUTE else ""
-    return f"oracle update of {venue} at {clock(at)}{late}{_report_move(venue, first, tables)}"
+    return f"oracle update of {venue} at {clock(at)}{late}{_report_move(venue, seen, tables)}"
 
 
-def _report_move(feed: str, time: float, tables: Mapping[str, pd.DataFrame]) -> str:
-    """Return by how much a feed moved from the sample before a time to the one after it."""
+def _report_move(feed: str, seen: float, tables: Mapping[str, pd.DataFrame]) -> str:
+    """Return by how much a report that was seen at a time moved its feed, where samples show it."""
     oracles = frame_of(tables, "oracles")
     mine = oracles[oracles["feed"].astype(str) == feed]
-    times, values = mine["time"].to_numpy(float), mine["reported"].to_numpy(float)
-    k = int(np.searchsorted(times, time))
-    if not 0 < k < len(times) or abs(values[k] / values[k - 1] - 1.0) < _LEAST_MOVE:
+    observed = (mine["time"] - mine["age"]).to_numpy(float)
+    values = mine["reported"].to_numpy(float)
+    k = int(np.searchsorted(observed, seen - 1e-3))
+    if not 0 < k < len(values) or observed[k] > seen + 1e-3:
         return ""
     return f" ({_percent(values[k] / values[k - 1] - 1.0)})"
 

@@ -235,36 +235,50 @@ def _by_size(done: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     size = done.groupby("cascade")["debt_usd"].sum().sort_values(ascending=False, kind="stable")
     number = pd.Series(np.arange(1, len(size) + 1), index=size.index)
     done = done.assign(cascade=done["cascade"].map(number).astype("int64"))
-    rows = {key: _row(part) for key, part in done.groupby("cascade")}
-    table = pd.DataFrame.from_dict(rows, orient="index", columns=list(_COLUMNS))
-    return done, table.astype(_COLUMNS).rename_axis("cascade")
+    return done, _table(done)
 
 
-_COLUMNS: dict[str, Any] = {
-    **dict.fromkeys(("start", "end", "duration"), "float64"),
-    **dict.fromkeys(("n_liquidations", "n_waves"), "int64"),
-    **dict.fromkeys(
-        ("debt_usd", "exogenous_usd", "endogenous_usd", "fundamental_usd", "amplification"),
-        "float64",
-    ),
-    **dict.fromkeys(("depth", "n_participants", "n_chains"), "int64"),
-    "chains": "object",
-}
+def _table(done: pd.DataFrame) -> pd.DataFrame:
+    """Return one row a cascade, in the order of their numbers."""
+    debt = done["debt_usd"]
+    parts = done.assign(
+        exogenous_usd=debt * (1.0 - done["endogenous"]),
+        endogenous_usd=debt * done["endogenous"],
+        fundamental_usd=debt.where(done["shadow_health_factor"] < 1.0, 0.0),
+    ).groupby("cascade")
+    table = parts.agg(
+        start=("time", "min"),
+        end=("time", "max"),
+        n_liquidations=("fill_id", "size"),
+        n_waves=("wave", "nunique"),
+        debt_usd=("debt_usd", "sum"),
+        exogenous_usd=("exogenous_usd", "sum"),
+        endogenous_usd=("endogenous_usd", "sum"),
+        fundamental_usd=("fundamental_usd", "sum"),
+        depth=("generation", "max"),
+    )
+    whole, exogenous = table["debt_usd"], table["exogenous_usd"]
+    table.insert(2, "duration", table["end"] - table["start"])
+    amplification = (whole / exogenous).where(exogenous > 0.0)
+    table.insert(len(table.columns) - 1, "amplification", amplification)
+    table["n_participants"] = _n_participants(done)
+    chains = done[["cascade", "chain"]].astype({"chain": str}).drop_duplicates()
+    chains = chains.sort_values(["cascade", "chain"]).groupby("cascade")["chain"]
+    table["n_chains"] = chains.size()
+    table["chains"] = chains.agg(", ".join) if len(table) else pd.Series(dtype=object)
+    return table
 
 
-def _row(part: pd.DataFrame) -> list[Any]:
-    """Return what is told of one cascade, in the order of `_COLUMNS`."""
-    start, end, debt = part["time"].min(), part["time"].max(), part["debt_usd"].sum()
-    endogenous = float((part["debt_usd"] * part["endogenous"]).sum())
-    unsafe = part["shadow_health_factor"] < 1.0
-    people = {
-        *zip(part["borrower_population"].astype(str), part["borrower_account"], strict=True),
-        *zip(part["liquidator_population"].astype(str), part["liquidator_account"], strict=True),
-    }
-    chains = sorted(set(part["chain"].astype(str)))
-    return [
-        *(start, end, end - start, len(part), part["wave"].nunique()),
-        *(debt, debt - endogenous, endogenous, part["debt_usd"][unsafe].sum()),
-        *(_share(debt, debt - endogenous), part["generation"].max(), len(people)),
-        *(len(chains), ", ".join(chains)),
+def _n_participants(done: pd.DataFrame) -> pd.Series[int]:
+    """Return the number of distinct borrowers and liquidators of each cascade."""
+    sides = [
+        pd.DataFrame(
+            {
+                "cascade": done["cascade"],
+                "population": done[f"{side}_population"].astype(str),
+                "account": done[f"{side}_account"],
+            }
+        )
+        for side in ("borrower", "liquidator")
     ]
+    return pd.concat(sides).drop_duplicates().groupby("cascade").size()

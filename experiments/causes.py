@@ -7,8 +7,8 @@ of that move that pushed towards liquidation is a parent. So has a report, of th
 report before it. Shares below 0.1 % join the fundamental.
 
 Trades move the reference market, or the pool that a feed reports. Where a liquidation read a feed
-that takes reports, the account was last safe at a report, which is known to the tick; elsewhere it
-is known to one sample.
+that takes reports, the account was last safe at a report and unsafe from the next one on, both
+known to the tick; elsewhere the first is known to one sample, and the second is the price read.
 """
 
 from __future__ import annotations
@@ -285,10 +285,11 @@ def _one(liquidated: Liquidated, k: int) -> Liquidated:
 def _between_reports(
     history: FeedHistory, fill: np.ndarray, one: Liquidated, side: int
 ) -> tuple[int, int, int] | None:
-    """Return (feed, last safe report, report read) of a liquidation; None: its feed takes none.
+    """Return (feed, last safe report, the one after it) of a liquidation; None: takes no reports.
 
-    The last safe report is -1 where the account was safe at none, hence made unsafe by interest or
-    by what its owner did; and the one read itself where another price than a report's was read.
+    The one after it made the account unsafe; what moved the price later did not. The last safe one
+    is -1 where the account was safe at none, hence made unsafe by interest or by its owner; and
+    both are the one read where another price than a report's was read.
     """
     given = int(one.feed_seized if side > 0 else one.feed_repaid)
     feed = history.reported_by(given)
@@ -302,7 +303,8 @@ def _between_reports(
         limit = float(one.price) / health
         if price >= limit:
             return feed, row, row
-    return feed, history.last_safe(feed, row, limit, side), row
+    safe = history.last_safe(feed, row, limit, side)
+    return feed, safe, safe + 1
 
 
 def _parents_of_reports(
