@@ -7,7 +7,7 @@ another, directly or not, are a *cascade*: a weakly connected component of the c
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -231,7 +231,7 @@ def _wave_edges(
 
 
 def _by_size(done: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Number the cascades by their debt; return the liquidations and the table."""
+    """Return the liquidations with cascades numbered by their debt, and the table."""
     size = done.groupby("cascade")["debt_usd"].sum().sort_values(ascending=False, kind="stable")
     number = pd.Series(np.arange(1, len(size) + 1), index=size.index)
     done = done.assign(cascade=done["cascade"].map(number).astype("int64"))

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import sparse
 
 from analysis.series import frame_of
+from sim.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from numpy.typing import NDArray
 
 _MASK = (1 << 56) - 1  # the number in a cause id
 _FILL = 2  # its kind, when a fill caused it
@@ -46,8 +47,15 @@ def cause_graph(tables: Mapping[str, pd.DataFrame]) -> CauseGraph:
     Parameters
     ----------
     tables : record tables by name; absent and empty ones are allowed
+
+    Raises
+    ------
+    sim.errors.InputError
+        An earlier version recorded them, without all that is needed.
     """
     found = frame_of(tables, "liquidations").sort_values("fill_id", ignore_index=True)
+    if "shadow_health_factor" not in found:
+        raise InputError("liquidations: recorded by an earlier version; repeat the run")
     fills = frame_of(tables, "fills")
     orders = _Orders(fills)
     found = found.assign(

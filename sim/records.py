@@ -158,6 +158,19 @@ POOLS = Table(
         """
     ),
 )
+DEPTH = Table(
+    "depth",
+    "what must be paid into every pool to move its marginal price, at each sample",
+    _columns(
+        """
+        time  | float64 | s        | time of the sample
+        venue | text    | -        | pool
+        chain | text    | -        | chain
+        move  | float64 | fraction | of the price of token 0 in token 1
+        usd   | float64 | USD      | paid in, fees excluded, at reference prices
+        """
+    ),
+)
 POSITIONS = Table(
     "positions",
     "debtors of lending and CDP markets, every hour or so",
@@ -324,6 +337,7 @@ TABLES = {
         CAUSES,
         LIQUIDATIONS,
         POOLS,
+        DEPTH,
         POSITIONS,
         LENDING,
         DEFICITS,

@@ -28,21 +28,30 @@ THRESHOLD, BONUS = 0.8, 0.05
 SHOCK = 0.0025  # log price; the second order takes n^2 F / (4 (1 - n)) of the fall F: 1 % at 0.8
 HORIZON = 900.0  # s
 FLAT = "base_rate: 0, slope1: 0, slope2: 0"
+POOL = (
+    "{kind: constant_product, chain: mainnet, tokens: [ETH, USD], fee: 0, value_usd: "
+    f"{2.0 * DEPTH * PRICE}}}"
+)
+FEED = (
+    "{kind: oracle, chain: mainnet, token: ETH, "
+    "source: {kind: reported, pool: eth-usd, deviation: 1e-9}}"
+)
+DOLLAR = "{kind: oracle, chain: mainnet, token: USD, source: {kind: fixed, price_usd: 1}}"
+MARKET = (
+    "{kind: lending, chain: mainnet, close_factor: 1, full_close_below: 1, reserves: "
+    f"{{ETH: {{feed: eth-feed, loan_to_value: 0.75, liquidation_threshold: {THRESHOLD}, "
+    f"liquidation_bonus: {BONUS}, {FLAT}}}, USD: {{feed: usd-feed, {FLAT}}}}}}}"
+)
 SETTING = (
     "horizon=900s",
     "price_step_seconds=12",
     "assets.ETH.price={kind: fixed, price: 2000}",
     "chains.mainnet.blocks={kind: fixed, interval_seconds: 12}",
     "chains.mainnet.gas_limit=1000000000000",
-    f"venues.eth-usd={{kind: constant_product, chain: mainnet, tokens: [ETH, USD], fee: 0, "
-    f"value_usd: {2.0 * DEPTH * PRICE}}}",
-    "venues.eth-feed={kind: oracle, chain: mainnet, token: ETH, "
-    "source: {kind: reported, pool: eth-usd, deviation: 1e-9}}",
-    "venues.usd-feed={kind: oracle, chain: mainnet, token: USD, "
-    "source: {kind: fixed, price_usd: 1}}",
-    f"venues.market={{kind: lending, chain: mainnet, close_factor: 1, full_close_below: 1, "
-    f"reserves: {{ETH: {{feed: eth-feed, loan_to_value: 0.75, liquidation_threshold: {THRESHOLD}, "
-    f"liquidation_bonus: {BONUS}, {FLAT}}}, USD: {{feed: usd-feed, {FLAT}}}}}}}",
+    f"venues.eth-usd={POOL}",
+    f"venues.eth-feed={FEED}",
+    f"venues.usd-feed={DOLLAR}",
+    f"venues.market={MARKET}",
 )
 PEOPLE = (
     "{hands: {kind: noise_traders, chain: mainnet, count: 1, swaps_per_day: 0, "

@@ -42,7 +42,9 @@ def deleted(file, seed):
     world = CascadingWorld(file, *random_book(2_500.0, 400, 2e-5, seed))
     tables = world.run()
     done = find_cascades(tables).graph.liquidations
-    roots = done[(done["endogenous"] < 0.5) & (done["borrower_population"].astype(str) == "debtors")]
+    roots = done[
+        (done["endogenous"] < 0.5) & (done["borrower_population"].astype(str) == "debtors")
+    ]
     roots = roots.sample(N_ROOTS, random_state=seed)
     without = world.run(safe=roots["borrower_account"])["liquidations"]["debt_usd"].sum()
     return roots["carried_usd"].sum(), done["debt_usd"].sum() - without
