@@ -107,7 +107,7 @@ def _moves(wave: pd.DataFrame, end: float, tables: Mapping[str, pd.DataFrame]) -
         span = [float(wave["time"].min()), end]
         before, after = value_at(path["time"], path["impact"], span)
         if abs(np.expm1(after - before)) >= _LEAST_MOVE:
-            told.append(f"{_percent(np.expm1(after - before))} {asset} by impact")
+            told.append(f"{_percent(np.expm1(after - before))} impact on {asset}")
     return told
 
 

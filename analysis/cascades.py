@@ -1,8 +1,8 @@
 """Cascades: liquidations that belong together, how large they grew and what started them.
 
-Liquidations with one trigger, such as an oracle update, are a *wave*. A wave causes a later
-liquidation when its members together are 5 % or more of that one's cause. Waves that cause one
-another, directly or not, are a *cascade*: a weakly connected component of the cause graph.
+Liquidations with one trigger, such as an oracle update, are a *wave*. A wave causes a later one
+when it is 5 % or more of that one's cause, weighted by debt. Waves that cause one another, directly
+or not, are a *cascade*: a weakly connected component of the weighted cause graph.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-LEAST_WEIGHT = 0.05  # of a liquidation's cause, from which a wave caused it
+LEAST_WEIGHT = 0.05  # of the cause of a wave, from which another one counts
 ROOT = 0.5  # exogenous share from which a liquidation is a root
 
 MEASURES = dict(
@@ -58,7 +58,7 @@ class Cascades(NamedTuple):
         `cascade`, `wave` and `generation` (1: nothing before it in its cascade) besides
     table : as `cascades` returns it
     wave_edges : columns `wave` (the caused), `cause` (the causing) and `weight` (share of the
-        caused wave's debt)
+        caused wave's cause)
     """
 
     graph: CauseGraph
@@ -169,22 +169,15 @@ def find_cascades(tables: Mapping[str, pd.DataFrame]) -> Cascades:
     done = graph.liquidations
     wave = _waves(done)
     n_waves = int(wave.max()) + 1 if len(wave) else 0
-    member = sparse.csr_array(
-        (np.ones(len(wave)), (np.arange(len(wave)), wave)), shape=(len(wave), n_waves)
-    )
-    causing = sparse.coo_array(graph.weights @ member)
-    counts = (causing.data >= LEAST_WEIGHT) & (wave[causing.row] != causing.col)
-    caused, cause = causing.row[counts], causing.col[counts]
-    links = sparse.coo_array(
-        (np.ones(len(caused)), (wave[caused], cause)), shape=(n_waves, n_waves)
-    )
-    component = connected_components(links, directed=False)[1] if n_waves else np.zeros(0, int)
+    shares = _wave_shares(graph, wave, n_waves)
+    component = connected_components(shares, directed=False)[1] if n_waves else np.zeros(0, int)
     done = done.assign(
         wave=wave,
         cascade=component[wave],
-        generation=_generations(graph.weights, wave, n_waves),
+        generation=_generations(graph.weights, wave, shares),
     )
-    edges = _wave_edges(done, caused, cause, causing.data[counts])
+    caused, cause = shares.nonzero()
+    edges = pd.DataFrame({"wave": caused, "cause": cause, "weight": shares.data})
     done, table = _by_size(done)
     return Cascades(CauseGraph(done, graph.weights), table, edges)
 
@@ -196,38 +189,31 @@ def _waves(done: pd.DataFrame) -> NDArray[np.int64]:
     return np.asarray(pd.factorize(own)[0], np.int64)
 
 
+def _wave_shares(graph: CauseGraph, wave: NDArray[np.int64], n_waves: int) -> sparse.csr_array:
+    """Return the share of each wave's cause that each other one is, from `LEAST_WEIGHT` on."""
+    debt = graph.liquidations["debt_usd"].to_numpy(float)
+    n, whole = len(wave), np.bincount(wave, debt, n_waves)
+    share = np.divide(debt, whole[wave], out=np.zeros(n), where=whole[wave] > 0.0)
+    of_wave = sparse.csr_array((share, (wave, np.arange(n))), shape=(n_waves, n))
+    member = sparse.csr_array((np.ones(n), (np.arange(n), wave)), shape=(n, n_waves))
+    shares = sparse.coo_array(of_wave @ graph.weights @ member)
+    keep = (shares.data >= LEAST_WEIGHT) & (shares.row != shares.col)
+    kept = (shares.data[keep], (shares.row[keep], shares.col[keep]))
+    return sparse.csr_array(kept, shape=(n_waves, n_waves))
+
+
 def _generations(
-    weights: sparse.csr_array, wave: NDArray[np.int64], n_waves: int
+    weights: sparse.csr_array, wave: NDArray[np.int64], shares: sparse.csr_array
 ) -> NDArray[np.int64]:
     """Return 1 for what no other wave caused, else 1 more than the deepest that caused it."""
     generation = np.ones(len(wave), np.int64)
+    causing_waves = np.split(shares.indices, shares.indptr[1:-1])
     for caused in range(len(wave)):
-        start, end = weights.indptr[caused], weights.indptr[caused + 1]
-        if start == end:
-            continue
-        causing, share = weights.indices[start:end], weights.data[start:end]
-        of_wave = np.bincount(wave[causing], share, n_waves)[wave[causing]]
-        counts = (of_wave >= LEAST_WEIGHT) & (wave[causing] != wave[caused])
-        if counts.any():
-            generation[caused] = 1 + generation[causing[counts]].max()
+        causing = weights.indices[weights.indptr[caused] : weights.indptr[caused + 1]]
+        causing = causing[np.isin(wave[causing], causing_waves[wave[caused]])]
+        if len(causing):
+            generation[caused] = 1 + generation[causing].max()
     return generation
-
-
-def _wave_edges(
-    done: pd.DataFrame,
-    caused: NDArray[np.int64],
-    cause: NDArray[np.int64],
-    weight: NDArray[np.float64],
-) -> pd.DataFrame:
-    """Return which wave caused which, by the share of the caused one's debt."""
-    debt = done["debt_usd"].to_numpy(float)
-    edges = pd.DataFrame(
-        {"wave": done["wave"].to_numpy()[caused], "cause": cause, "usd": weight * debt[caused]}
-    )
-    edges = edges.groupby(["wave", "cause"], as_index=False)["usd"].sum()
-    whole = done.groupby("wave")["debt_usd"].sum()
-    share = edges["usd"] / edges["wave"].map(whole)
-    return edges.drop(columns="usd").assign(weight=share.to_numpy(float))
 
 
 def _by_size(done: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
