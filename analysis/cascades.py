@@ -39,12 +39,12 @@ MEASURES = dict(
     largest_depth | generations of the deepest cascade
     n_roots | liquidations whose cause is exogenous by half or more
     branching_ratio | mean share of a liquidation's cause that other liquidations are
-    branching_ratio_usd | the same, weighted by debt
+    branching_ratio_usd | the same, mean weighted by debt
     amplification | debt liquidated / debt liquidated by exogenous causes
     fundamental_share | share of the debt that was unsafe at fundamental prices too
-    hawkes_branching_ratio | of a Hawkes process fitted to the times of liquidations
-    hawkes_standard_error | of that
-    hawkes_memory_seconds | mean time from a liquidation to those it excites, in that fit
+    hawkes_branching_ratio | branching ratio of a Hawkes process fitted to their times
+    hawkes_standard_error | its standard error
+    hawkes_memory_seconds | mean time to those that one excites in that fit, s
     """.strip().splitlines()
 )
 

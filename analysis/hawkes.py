@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 LEAST_EVENTS = 20  # fewer are not fitted
 _MOST_BINS = 200_000
+_BLOCK = 12.0  # s, where a run has no record of blocks
 _DECAYS = (0.2, 0.8, 0.97, 0.997)  # from which the search starts
 _LARGEST_DECAY = 1.0 - 1e-6
 
@@ -77,11 +78,11 @@ def fit_hawkes(counts: Any, bin_seconds: float, covariate: Any = None) -> Hawkes
     best = min(found, key=lambda one: float(one.fun))
     rate, effect, ratio, decay = best.x
     return HawkesFit(
-        rate=rate * mean / bin_seconds,
-        effect=effect * mean / scale if scale > 0.0 else 0.0,
+        rate=float(rate * mean / bin_seconds),
+        effect=float(effect * mean / scale) if scale > 0.0 else 0.0,
         branching_ratio=float(ratio),
         standard_error=_standard_error(y, x, mean, best.x),
-        memory_seconds=bin_seconds / (1.0 - decay),
+        memory_seconds=float(bin_seconds / (1.0 - decay)),
         log_likelihood=-float(best.fun),
     )
 
@@ -147,8 +148,9 @@ def fit_liquidations(
     chains = frame_of(tables, "chains")
     busiest = done["chain"].astype(str).value_counts().index[0]
     blocks = chains["time"][chains["chain"].astype(str) == busiest].to_numpy(float)
-    end = max(float(chains["time"].max()), float(done["time"].max()))
-    width = max(float(np.diff(blocks).mean()), end / _MOST_BINS)
+    end = max(float(frame["time"].max()) for frame in (chains, done) if len(frame))
+    block = float(np.diff(blocks).mean()) if len(blocks) > 1 else _BLOCK
+    width = max(block, end / _MOST_BINS)
     edges = np.arange(0.0, end + 2.0 * width, width)
     counts = np.histogram(done["time"].to_numpy(float), edges)[0]
     token = done.groupby(done["collateral_token"].astype(str))["debt_usd"].sum().idxmax()

@@ -34,6 +34,10 @@ SEARCHERS = (
     *("liquidators", "keepers"),
 )  # kinds of populations that look for gains in what others do
 _ONE_PERCENT = 0.01
+_SUMMED = (
+    *("value_start_usd", "volume_usd", "fees_usd", "lvr_usd", "inventory_usd", "lp_gas_usd"),
+    "lp_net_return",
+)
 
 
 def effective_spreads(fills: pd.DataFrame, pools: pd.DataFrame) -> pd.DataFrame:
@@ -106,8 +110,9 @@ def pool_table(tables: Mapping[str, pd.DataFrame], setting: Setting) -> pd.DataF
     fills, pools, prices = (frame_of(tables, name) for name in ("fills", "pools", "prices"))
     start = setting.warmup
     gas = usd_of_gas(fills, prices, setting.natives)
-    rows = pd.DataFrame.from_dict(pool_summary(pools, fills, gas, start), orient="index")
-    rows = rows.drop(columns="price_error_abs_p99", errors="ignore").rename_axis("venue")
+    found = pool_summary(pools, fills, gas, start)
+    rows = pd.DataFrame.from_dict(found, orient="index", columns=_SUMMED, dtype=float)
+    rows = rows.rename_axis("venue")
     rows = rows.join(_returns(tables, setting)).join(_marks(tables, setting))
     errors = price_errors(since(pools, start))
     rows["price_error_p50"] = errors.median()

@@ -124,7 +124,8 @@ def _cascade_tree(tables: Mapping[str, pd.DataFrame], _: Setting) -> Any:
 
 def _stylized_facts(tables: Mapping[str, pd.DataFrame], setting: Setting) -> Any:
     facts = table_of(tables, setting)
-    return plot_stylized_facts(tables, facts, setting) if facts["holds"].notna().any() else None
+    has_returns = facts["holds"]["excess_kurtosis"] is not None
+    return plot_stylized_facts(tables, facts, setting) if has_returns else None
 
 
 def _lp_outcomes(tables: Mapping[str, pd.DataFrame], setting: Setting) -> Any:

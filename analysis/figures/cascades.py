@@ -149,7 +149,8 @@ def plot_cascade_tree(
             f"{money(size[k])}\n{wave.n_liquidations}", (at[k], level[k]), ha="center",
             xytext=(0, np.sqrt(area[k] / np.pi) + 3), textcoords="offset points", fontsize=7.0,
         )  # fmt: skip
-    axes.set_ylim(float(level.max()) + 0.6, 0.2)
+    deepest = float(level.max())
+    axes.set_ylim(deepest + 0.6, 1.0 - max(0.7, 0.16 * deepest))
     axes.yaxis.get_major_locator().set_params(integer=True)
     axes.set_xlim(-0.7, len(waves) - 0.3)
     step = 1 + (len(waves) - 1) // 12
