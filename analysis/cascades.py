@@ -248,10 +248,10 @@ def _table(done: pd.DataFrame) -> pd.DataFrame:
     amplification = (whole / exogenous).where(exogenous > 0.0)
     table.insert(len(table.columns) - 1, "amplification", amplification)
     table["n_participants"] = _n_participants(done)
-    chains = done[["cascade", "chain"]].astype({"chain": str}).drop_duplicates()
-    chains = chains.sort_values(["cascade", "chain"]).groupby("cascade")["chain"]
+    pairs = done[["cascade", "chain"]].astype({"chain": str}).drop_duplicates()
+    chains = pairs.sort_values(["cascade", "chain"]).groupby("cascade")["chain"]
     table["n_chains"] = chains.size()
-    table["chains"] = chains.agg(", ".join) if len(table) else pd.Series(dtype=object)
+    table["chains"] = [", ".join(names) for _, names in chains]
     return table
 
 

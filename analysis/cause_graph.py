@@ -130,7 +130,7 @@ def _weights(found: pd.DataFrame, causes: pd.DataFrame, orders: _Orders) -> spar
     fill_ids = found["fill_id"].to_numpy(np.int64)
     place = np.minimum(np.searchsorted(fill_ids, links.child), n - 1)
     is_row = fill_ids[place] == links.child
-    between = _first_legs(_Links(*(column[~is_liquidation] for column in links)))
+    between = _first_legs(_kept(links, ~is_liquidation))
     numbers, parents, sources = _numbered(found, links.parent[is_row], between)
     shares = (links.weight[is_row], (place[is_row], parents))
     direct = sparse.csr_array(shares, shape=(n, len(numbers)))
@@ -141,7 +141,11 @@ def _first_legs(links: _Links) -> _Links:
     """Return the links of one leg of each order: its legs have the cause in common."""
     first = pd.Series(links.child).groupby(links.order).transform("min").to_numpy()
     keep = links.child == first
-    return _Links(*(column[keep] for column in links))
+    return _kept(links, keep)
+
+
+def _kept(links: _Links, keep: NDArray[np.bool_]) -> _Links:
+    return _Links(links.child[keep], links.order[keep], links.parent[keep], links.weight[keep])
 
 
 def _numbered(
@@ -163,7 +167,7 @@ def _numbered(
     debt = found["debt_usd"].to_numpy(float) + 1e-300
     share = debt / np.bincount(at, debt, n)[at]  # of its order, which may liquidate several
     own = sparse.csr_array((share, (at, np.arange(n_found))), shape=(n, n_found))
-    links = _Links(*(column[mine] for column in between))
+    links = _kept(between, mine)
     rows, columns = (np.searchsorted(behind, side) for side in (links.order, links.parent))
     step = sparse.csr_array((links.weight, (rows, columns)), shape=(n, n))
     sources, reached = own, own

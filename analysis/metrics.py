@@ -353,10 +353,10 @@ def _trading(run: _Run) -> dict[str, float]:
     pools, depth = since(run.table("pools"), run.start), since(run.table("depth"), run.start)
     spreads = since(effective_spreads(run.table("fills"), run.table("pools")), run.start)
     medians = depth_medians(depth)
-    near = [move for move in medians if abs(float(move)) == 0.02]
+    near = medians.loc[:, np.abs(medians.columns.to_numpy(float)) == 0.02].to_numpy(float)
     return {
         "effective_spread": mean_spread(spreads),
-        "depth_2pct_usd": float(medians[near].to_numpy().sum()) if near else math.nan,
+        "depth_2pct_usd": float(near.sum()) if near.size else math.nan,
         "capital_efficiency": _whole_efficiency(depth, pools),
     }
 

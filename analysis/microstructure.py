@@ -95,8 +95,8 @@ def capital_efficiency(depth: pd.DataFrame, pools: pd.DataFrame) -> pd.Series[fl
     value = pools.assign(venue=pools["venue"].astype(str)).set_index(["time", "venue"])["value_usd"]
     up, down = np.sqrt(1.0 + _ONE_PERCENT) - 1.0, 1.0 / np.sqrt(1.0 - _ONE_PERCENT) - 1.0
     plain = 0.5 * value * (up + down)
-    ratio = found / plain.where(plain > 0.0).reindex(found.index)
-    return ratio.groupby("venue").median()
+    ratio: pd.Series[float] = found / plain.where(plain > 0.0).reindex(found.index)
+    return pd.Series(ratio.groupby("venue").median())
 
 
 def pool_table(tables: Mapping[str, pd.DataFrame], setting: Setting) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from analysis.liquidity import price_errors, swap_fills
 from analysis.microstructure import lp_outcomes
@@ -198,7 +199,7 @@ def returns_of(tables: Mapping[str, pd.DataFrame], setting: Setting) -> pd.Serie
     prices = measured(frame_of(tables, "prices"), setting.warmup)
     asset = main_asset(tables, setting)
     mine = prices[prices["asset"].astype(str) == asset].set_index("time")["reference"]
-    return np.log(mine.astype(float)).diff().dropna()
+    return pd.Series(np.log(mine.to_numpy(float)), mine.index, dtype=float).diff().dropna()
 
 
 def _returns(tables: Mapping[str, pd.DataFrame], setting: Setting) -> dict[str, float]:
@@ -212,7 +213,7 @@ def _returns(tables: Mapping[str, pd.DataFrame], setting: Setting) -> dict[str, 
         found = {
             "return_autocorrelation": float(autocorrelation(x, 20)[4:].mean()),
             "absolute_autocorrelation": float(autocorrelation(np.abs(x), 12).mean()),
-            "skewness": float(returns.skew()),
+            "skewness": float(stats.skew(x)),
         }
     return found | {
         "excess_kurtosis": short,
@@ -224,7 +225,7 @@ def _returns(tables: Mapping[str, pd.DataFrame], setting: Setting) -> dict[str, 
 def _volatility(tables: Mapping[str, pd.DataFrame], setting: Setting) -> pd.Series[float]:
     """Return the root of the sum of squared returns of each hour; index: number of the hour."""
     squares = returns_of(tables, setting) ** 2
-    return np.sqrt(squares.groupby(np.floor(squares.index.to_numpy(float) / HOUR)).sum())
+    return squares.groupby(np.floor(squares.index.to_numpy(float) / HOUR)).sum() ** 0.5
 
 
 def _by_hour(frame: pd.DataFrame) -> NDArray[np.float64]:
@@ -269,7 +270,7 @@ def _correlation_in_stress(
 ) -> float:
     """Return how much closer the returns of assets go together in hours of stress."""
     prices = measured(frame_of(tables, "prices"), setting.warmup)
-    returns = np.log(wide(prices, "asset", "reference")).diff().dropna()
+    returns = wide(prices, "asset", "reference").map(math.log).diff().dropna()
     returns = returns.loc[:, returns.std() > 0.0]
     if returns.shape[1] < 2 or len(volatility) < 8:
         return math.nan
@@ -295,7 +296,11 @@ def _pools(tables: Mapping[str, pd.DataFrame], setting: Setting) -> dict[str, fl
     swaps = swap_fills(frame_of(tables, "fills"), pools)
     swaps = swaps[swaps["amount_in"] > 0.0]
     fee = (swaps["fee_paid"] / swaps["amount_in"]).groupby(swaps["venue"].astype(str)).median()
-    inside = [(errors[name].dropna().abs() <= fee[name]).mean() for name in errors if name in fee]
+    inside = [
+        float((errors[name].dropna().abs() <= width).mean())
+        for name, width in fee.to_dict().items()
+        if name in errors
+    ]
     made = lp_outcomes(tables, setting)["lp_return"]
     return {
         "errors_inside_fee": float(np.mean(inside)) if inside else math.nan,
@@ -311,10 +316,10 @@ def _lead(pools: pd.DataFrame, volume: pd.Series[float]) -> float:
     Of a pool of two tokens with reference prices.
     """
     known = pools[(pools["reference_price"] > 0.0) & (pools["price"] > 0.0)]
-    venues = [name for name in volume.index if (known["venue"] == name).any()]
-    if not venues:
+    volume = volume[volume.index.isin(known["venue"].astype(str))]
+    if not len(volume):
         return math.nan
-    mine = known[known["venue"] == max(venues, key=lambda name: volume[name])].sort_values("time")
+    mine = known[known["venue"] == volume.idxmax()].sort_values("time")
     pool = np.diff(np.log(mine["price"].to_numpy(float)))
     reference = np.diff(np.log(mine["reference_price"].to_numpy(float)))
     if len(pool) < _LEAST:

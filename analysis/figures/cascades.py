@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from analysis.cascade_stories import clock
 from analysis.setting import Setting
@@ -151,13 +152,13 @@ def plot_cascade_tree(
         )  # fmt: skip
     deepest = float(level.max())
     axes.set_ylim(deepest + 0.6, 1.0 - max(0.7, 0.16 * deepest))
-    axes.yaxis.get_major_locator().set_params(integer=True)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlim(-0.7, len(waves) - 0.3)
     step = 1 + (len(waves) - 1) // 12
     axes.set_xticks(at[::step], [clock(time) for time in waves["time"].iloc[::step]])
     axes.set_ylabel("generation")
     axes.set_xlabel("waves in their order, with the time of the first liquidation (h:min)")
-    title(axes, _tree_headline(number, found.table.loc[number]))
+    title(axes, _tree_headline(number, found.table[found.table.index == number].iloc[0]))
     return axes
 
 

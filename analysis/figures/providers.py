@@ -44,9 +44,10 @@ def plot_lp_outcomes(outcomes: pd.DataFrame, figure: Figure | None = None) -> ND
             share = np.arange(1, len(made) + 1) / len(made)
             axes.step(made, share, where="post", color=one.color, ls=one.dashes, lw=1.7, label=name)
         axes.axvline(0.0, color=FAINT, lw=1.0)
-        low, high = (100.0 * outcomes[column].quantile(q) for q in (_OUTER, 1.0 - _OUTER))
+        seen = 100.0 * np.quantile(outcomes[column].to_numpy(float), (_OUTER, 1.0 - _OUTER))
+        low, high = min(float(seen[0]), 0.0), max(float(seen[1]), 0.0)
         room = 0.05 * (high - low) or 1.0
-        axes.set_xlim(min(low, 0.0) - room, max(high, 0.0) + room)
+        axes.set_xlim(low - room, high + room)
         axes.set_xlabel(label)
     panels[0].set_ylabel("share of the providers")
     panels[0].set_ylim(0.0, 1.0)

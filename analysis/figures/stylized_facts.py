@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import special
@@ -72,7 +72,7 @@ def plot_stylized_facts(
     return np.asarray(panels)
 
 
-def _plot_tail(axes: Axes, returns: NDArray[np.float64]) -> None:
+def _plot_tail(axes: Axes, returns: NDArray[Any]) -> None:
     """Draw how often absolute returns exceed a size, beside a normal and a cubic law."""
     axes.set_xlabel("absolute return (standard deviations)")
     axes.set_ylabel("share beyond")
@@ -98,7 +98,7 @@ def _plot_tail(axes: Axes, returns: NDArray[np.float64]) -> None:
     axes.legend(loc="lower left")
 
 
-def _plot_memory(axes: Axes, returns: NDArray[np.float64]) -> None:
+def _plot_memory(axes: Axes, returns: NDArray[Any]) -> None:
     axes.set_xlabel("lag (samples)")
     axes.set_ylabel("autocorrelation")
     n_lags = min(_N_LAGS, len(returns) // 4)

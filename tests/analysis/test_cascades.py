@@ -169,8 +169,8 @@ def test_a_story_tells_triggers_sales_and_generations(tables, found):
     first, second = tell(found, tables)
     assert first.startswith(
         "1. oracle update of feed at 0:00 (\u22122.0 %) \u2192 2 liquidations of $400 "
-        "(2 borrowers, 1 liquidator) \u2192 \u22122.0 % impact on ETH \u2192 oracle update of feed at 0:00 "
-        "(\u22128.2 %) \u2192 1 liquidation of $200"
+        "(2 borrowers, 1 liquidator) \u2192 \u22122.0 % impact on ETH \u2192 oracle "
+        "update of feed at 0:00 (\u22128.2 %) \u2192 1 liquidation of $200"
     )
     assert "3 liquidations of $600 in 36 s on a, 2 generations deep; 20 % of the debt" in first
     assert "1 liquidation of $50" in second
