@@ -16,7 +16,6 @@ from scipy.sparse.csgraph import connected_components
 
 from analysis.cascade_stories import story_of
 from analysis.cause_graph import CauseGraph, cause_graph
-from analysis.hawkes import fit_liquidations
 from analysis.reading import load_run
 from analysis.setting import setting_of
 
@@ -130,6 +129,8 @@ def measure(
     tables : its records
     assets : asset whose price a token has, by token
     """
+    from analysis.hawkes import fit_liquidations  # loads optimizers, for this alone
+
     done, table = found.graph.liquidations, found.table
     debt, endogenous = done["debt_usd"].to_numpy(float), done["endogenous"].to_numpy(float)
     total, exogenous = float(debt.sum()), float((debt * (1.0 - endogenous)).sum())

@@ -17,14 +17,14 @@ import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from scipy import optimize, signal
+import pandas as pd
+from scipy import optimize
 
 from analysis.series import frame_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import pandas as pd
     from numpy.typing import NDArray
 
 LEAST_EVENTS = 20  # fewer are not fitted
@@ -108,14 +108,16 @@ def _intensity(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the mean count of each bin and its slopes: (n,), (4, n)."""
     rate, effect, ratio, decay = parameters
-    before = np.concatenate([[0.0], y[:-1]])
-    sums = signal.lfilter([1.0], [1.0, -decay], before)  # sum of decay^(k - 1) y_(b - k)
-    slope = signal.lfilter([1.0], [1.0, -decay], np.concatenate([[0.0], sums[:-1]]))
-    excited = (1.0 - decay) * sums
-    slopes = np.array(
-        [np.full(len(y), mean), mean * x, excited, ratio * ((1.0 - decay) * slope - sums)]
-    )
+    excited = _smooth_before(y, decay)  # (1 - decay) sum of decay^(k - 1) y_(b - k)
+    slope = (_smooth_before(excited, decay) - excited) / (1.0 - decay)
+    slopes = np.array([np.full(len(y), mean), mean * x, excited, ratio * slope])
     return mean * (rate + effect * x) + ratio * excited, slopes
+
+
+def _smooth_before(values: NDArray[np.float64], decay: float) -> NDArray[np.float64]:
+    """Return the exponentially weighted mean of what came before each value; 0 at the first."""
+    before = pd.Series(np.concatenate([[0.0], values[:-1]]))
+    return before.ewm(alpha=1.0 - decay, adjust=False).mean().to_numpy()
 
 
 def _standard_error(

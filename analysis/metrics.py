@@ -104,7 +104,7 @@ QUANTITIES = _quantities(
     n_never_liquidated        | -        | accounts below 1 at the end that nobody liquidated
     n_cascades                | -        | cascades of liquidations, single ones among them
     largest_cascade_usd       | USD      | debt liquidated in the largest cascade
-    branching_ratio           | -        | mean share of a liquidation's cause that others are
+    branching_ratio           | fraction | mean share of a liquidation's cause that others are
     cascade_amplification     | -        | debt liquidated / debt liquidated by exogenous causes
     liquidatable_5pct_usd     | USD      | debt unsafe once collateral falls by 5 %, largest
     lcr_min                   | -        | cash / (30 % of deposits), worst reserve

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from analysis.liquidity import price_errors, swap_fills
 from analysis.microstructure import lp_outcomes
@@ -159,6 +158,12 @@ def excess_kurtosis(values: Any) -> float:
     return float((x**4).mean()) / spread**2 - 3.0 if spread > 0.0 else math.nan
 
 
+def _skewness(x: NDArray[np.float64]) -> float:
+    away = x - x.mean()
+    spread = float((away**2).mean())
+    return float((away**3).mean()) / spread**1.5 if spread > 0.0 else math.nan
+
+
 def fano_factor(times: Any, start: float, end: float, window: float) -> float:
     """Return the variance over the mean of counts in windows; 1 for a Poisson process."""
     edges = np.arange(start, end + 1e-9, window)
@@ -213,7 +218,7 @@ def _returns(tables: Mapping[str, pd.DataFrame], setting: Setting) -> dict[str, 
         found = {
             "return_autocorrelation": float(autocorrelation(x, 20)[4:].mean()),
             "absolute_autocorrelation": float(autocorrelation(np.abs(x), 12).mean()),
-            "skewness": float(stats.skew(x)),
+            "skewness": _skewness(x),
         }
     return found | {
         "excess_kurtosis": short,
@@ -328,7 +333,7 @@ def _lead(pools: pd.DataFrame, volume: pd.Series[float]) -> float:
 
 
 def _liquidations(tables: Mapping[str, pd.DataFrame], setting: Setting) -> dict[str, float]:
-    from analysis.hawkes import fit_liquidations  # scipy takes long to load, for this alone
+    from analysis.hawkes import fit_liquidations  # loads optimizers, for this alone
 
     done = measured(frame_of(tables, "liquidations"), setting.warmup)
     end = max((float(f["time"].max()) for f in tables.values() if len(f)), default=0.0)
