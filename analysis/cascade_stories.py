@@ -33,7 +33,7 @@ def story_of(
     """
     waves = [part for _, part in mine.groupby("wave")]
     waves.sort(key=lambda part: float(part["time"].min()))
-    left_out = len(waves) - _MOST_WAVES
+    left_out = len(waves) - _MOST_WAVES if len(waves) > _MOST_WAVES + 1 else 0
     steps = []
     for k, wave in enumerate(waves):
         if left_out > 0 and k == _MOST_WAVES - 1:

@@ -69,7 +69,7 @@ FACTS = _facts(
     liquidator_concentration  | 0.6  | 1    | share of the debt that the three largest repaid
     searcher_concentration    | 0.6  | 1    | share of the volume of the three largest arbitrageurs
     utilization_peak          | 0.999 | 1   | highest utilization of a reserve
-    rate_jump                 | 2    | inf  | highest borrow rate of a reserve over its median
+    rate_jump                 | 2    | inf  | highest borrow rate of a reserve over its first
     correlation_in_stress     | 0    | 2    | correlation of assets in stress, less that in calm
     """
 )
@@ -353,8 +353,8 @@ def _lending(tables: Mapping[str, pd.DataFrame], setting: Setting) -> dict[str, 
     if not len(markets):
         return {"utilization_peak": math.nan, "rate_jump": math.nan}
     rates = markets.groupby([markets["venue"].astype(str), markets["token"].astype(str)])
-    highest, median = (rates["borrow_rate"].agg(name) for name in ("max", "median"))
-    jumps = highest[median > 0.0] / median[median > 0.0]
+    highest, first = (rates["borrow_rate"].agg(name) for name in ("max", "first"))
+    jumps = highest[first > 0.0] / first[first > 0.0]
     return {
         "utilization_peak": float(markets["utilization"].max()),
         "rate_jump": float(jumps.max()) if len(jumps) else math.nan,

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.ticker import NullLocator
 from scipy import special
 
 from analysis.series import frame_of, since
@@ -91,10 +92,10 @@ def _plot_tail(axes: Axes, returns: NDArray[Any]) -> None:
     )
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.set_xlim(left=0.5)
     axes.set_ylim(0.3 / len(size), 1.2)
-    axes.xaxis.set_major_formatter("{x:g}")
-    plain_axis(axes)
+    axes.set_xticks([0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0])
+    axes.set_xlim(0.5, 1.1 * float(grid[-1]))
+    _plain(axes)
     axes.legend(loc="lower left")
 
 
@@ -135,9 +136,8 @@ def _plot_clusters(
     axes.axhline(1.0, color=INK, lw=1.2, label="Poisson")
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.xaxis.set_major_formatter("{x:g}")
-    axes.xaxis.set_minor_formatter("")
-    plain_axis(axes)
+    axes.set_xticks([window / MINUTE for window in _WINDOWS])
+    _plain(axes)
     axes.legend(loc="best")
 
 
@@ -167,6 +167,13 @@ def _band(low: float, high: float) -> str:
     if math.isinf(low):
         return f"at most {high:g}"
     return f"at least {low:g}" if math.isinf(high) else f"{low:g} to {high:g}"
+
+
+def _plain(axes: Axes) -> None:
+    """Write the ticks of two logarithmic axes as plain numbers."""
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_locator(NullLocator())
+    plain_axis(axes)
 
 
 def _say(axes: Axes, words: str) -> None:
