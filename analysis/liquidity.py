@@ -11,13 +11,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from analysis.series import codes, growth, since, value_at, wide
+from analysis.reading import load_run
+from analysis.series import codes, frame_of, growth, since, value_at, wide
+from analysis.setting import setting_of
 from sim.units import HOUR, MINUTE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from analysis.setting import Setting
 
 
 class Episode(NamedTuple):
@@ -25,6 +30,41 @@ class Episode(NamedTuple):
 
     start: float
     end: float
+
+
+def measures(folder: Path | str) -> dict[str, pd.DataFrame]:
+    """Return what is measured of liquidity in a run folder, as data frames by name.
+
+    `pools`, `searchers`, `lps` (see `analysis.microstructure`), `reserves`,
+    `collateral_velocity` and `liquidation_distance` (see `analysis.funding_liquidity`), and `depth`
+    (index time and venue, one column a move, USD)
+
+    Raises
+    ------
+    analysis.reading.RunFolderError
+        The folder is not a whole run.
+    """
+    run = load_run(folder)
+    return measures_of(run.frames, setting_of(run.manifest))
+
+
+def measures_of(tables: Mapping[str, pd.DataFrame], setting: Setting) -> dict[str, pd.DataFrame]:
+    """Return what `measures` does, from record tables; absent and empty ones are allowed."""
+    from analysis import funding_liquidity, microstructure  # they build on this module
+
+    markets, depth = frame_of(tables, "lending"), frame_of(tables, "depth")
+    depth = depth.assign(venue=depth["venue"].astype(str))
+    return {
+        "pools": microstructure.pool_table(tables, setting),
+        "searchers": microstructure.searcher_table(tables, setting),
+        "lps": microstructure.lp_outcomes(tables, setting),
+        "reserves": funding_liquidity.reserve_table(tables, setting),
+        "collateral_velocity": funding_liquidity.collateral_velocity(markets, setting.assets),
+        "liquidation_distance": funding_liquidity.liquidation_distance(
+            frame_of(tables, "positions")
+        ),
+        "depth": depth.pivot_table("usd", ["time", "venue"], "move"),
+    }
 
 
 def pool_results(pools: pd.DataFrame, fills: pd.DataFrame, start: float) -> pd.DataFrame:

@@ -12,6 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from analysis.funding_liquidity import (
+    collateral_velocity,
+    coverage_ratios,
+    liquidation_distance,
+)
 from analysis.lending import LENDING_NAMES, lending_summary, market_income, vault_income
 from analysis.liquidity import (
     depeg_summary,
@@ -21,6 +26,13 @@ from analysis.liquidity import (
     price_errors,
     swap_fills,
     usd_of_gas,
+)
+from analysis.microstructure import (
+    capital_efficiency,
+    depth_medians,
+    effective_spreads,
+    mean_spread,
+    searcher_table,
 )
 from analysis.series import frame_of, growth, since, wide
 from analysis.setting import setting_of
@@ -68,6 +80,10 @@ QUANTITIES = _quantities(
     price_error_abs_p99       | fraction | its absolute value, 99 % quantile
     markout_5m                | fraction | gain of pools on swaps 5 min later / volume
     markout_1h                | fraction | gain of pools on swaps 1 h later / volume
+    effective_spread          | fraction | 2 |execution / price before - 1|, mean weighted by volume
+    depth_2pct_usd            | USD      | paid in moves a pool by 2 %, both ways, median, all pools
+    capital_efficiency        | -        | depth at 1 % / that of constant product pools, all pools
+    searcher_gas_share        | fraction | gas and bids of searchers / their gain before them
     debt_start                | USD      | debt outstanding when statistics start
     bad_debt_end              | USD      | debt beyond collateral at the end, latent and recognized
     bad_debt_peak             | USD      | the same, largest over samples
@@ -86,6 +102,13 @@ QUANTITIES = _quantities(
     liquidation_delay_p90     | s        | the same, 90 % quantile; none: never
     liquidation_delay_p99     | s        | the same, 99 % quantile; none: never
     n_never_liquidated        | -        | accounts below 1 at the end that nobody liquidated
+    n_cascades                | -        | cascades of liquidations, single ones among them
+    largest_cascade_usd       | USD      | debt liquidated in the largest cascade
+    branching_ratio           | fraction | mean share of a liquidation's cause that others are
+    cascade_amplification     | -        | debt liquidated / debt liquidated by exogenous causes
+    liquidatable_5pct_usd     | USD      | debt unsafe once collateral falls by 5 %, largest
+    lcr_min                   | -        | cash / (30 % of deposits), worst reserve
+    collateral_velocity_max   | -        | deposits / deposits not borrowed first, largest asset
     liquidator_herfindahl     | -        | sum of squared shares of debt repaid; 1: one liquidator
     hours_at_full_utilisation | h        | utilization at 99.9 % or more, worst reserve
     stuck_withdrawals_usd_h   | USD h    | withdrawals that found no cash, times their wait
@@ -116,12 +139,18 @@ _HEADLINE = dict(
     lp_net_return | liquidity providers' net return
     price_error_abs_p99 | pool price error, 99 % within
     markout_5m | pools' markout at 5 min
+    effective_spread | effective spread
+    depth_2pct_usd | depth at 2 %, both ways
     arbitrage_profit | arbitrageurs' gain
     debt_start | debt at the start
     n_liquidations | liquidations
     liquidated_debt_usd | debt liquidated
     liquidated_share | share of debt liquidated
     liquidation_delay_p50 | liquidation delay, median
+    n_cascades | cascades
+    largest_cascade_usd | largest cascade
+    branching_ratio | liquidations caused by others
+    liquidatable_5pct_usd | unsafe after a fall of 5 %
     borrower_liquidation_loss | borrowers' loss by liquidation
     liquidator_profit | liquidators' gain
     bad_debt_peak | bad debt, peak
@@ -319,6 +348,63 @@ def _markouts(swaps: pd.DataFrame, prices: pd.DataFrame, setting: Setting) -> di
     }
 
 
+def _trading(run: _Run) -> dict[str, float]:
+    """Return what trading cost and how deep pools were."""
+    pools, depth = since(run.table("pools"), run.start), since(run.table("depth"), run.start)
+    spreads = since(effective_spreads(run.table("fills"), run.table("pools")), run.start)
+    medians = depth_medians(depth)
+    near = medians.loc[:, np.abs(medians.columns.to_numpy(float)) == 0.02].to_numpy(float)
+    return {
+        "effective_spread": mean_spread(spreads),
+        "depth_2pct_usd": float(near.sum()) if near.size else math.nan,
+        "capital_efficiency": _whole_efficiency(depth, pools),
+    }
+
+
+def _whole_efficiency(depth: pd.DataFrame, pools: pd.DataFrame) -> float:
+    """Return the capital efficiency of all pools, weighted by their mean value."""
+    each = capital_efficiency(depth, pools).dropna()
+    value = pools.groupby(pools["venue"].astype(str))["value_usd"].mean().reindex(each.index)
+    return float((each * value).sum() / value.sum()) if value.sum() > 0.0 else math.nan
+
+
+def _searcher_gas_share(run: _Run) -> dict[str, float]:
+    found = searcher_table(run.tables, run.setting)
+    gross = float(found["gross_usd"].sum())
+    share = float(found["gas_usd"].sum()) / gross if gross > 0.0 else math.nan
+    return {"searcher_gas_share": share}
+
+
+def _funding(run: _Run) -> dict[str, float]:
+    """Return whether lenders can be paid, and how much a fall of prices would seize."""
+    markets = since(run.table("lending"), run.start)
+    velocity = collateral_velocity(markets, run.setting.assets)
+    distance = liquidation_distance(since(run.table("positions"), run.start))
+    return {
+        "liquidatable_5pct_usd": float(distance[0.05].max()),
+        "lcr_min": float(coverage_ratios(markets).min().min()),
+        "collateral_velocity_max": float(velocity.max().max()),
+    }
+
+
+def _cascades(run: _Run) -> dict[str, float]:
+    """Return what cascades add up to; NaN where the run has no liquidations to speak of."""
+    from analysis.cascades import find_cascades  # loads sparse matrices, for this alone
+
+    names = ("largest_cascade_usd", "branching_ratio", "cascade_amplification")
+    found = dict.fromkeys(("n_cascades", *names), math.nan)
+    if not len(run.table("lending")):
+        return found
+    done = since(find_cascades(run.tables).graph.liquidations, run.start)
+    found["n_cascades"] = float(done["cascade"].nunique())
+    if len(done):
+        debt, outside = done["debt_usd"], done["debt_usd"] * (1.0 - done["endogenous"])
+        found["largest_cascade_usd"] = float(debt.groupby(done["cascade"]).sum().max())
+        found["branching_ratio"] = float(done["endogenous"].mean())
+        found["cascade_amplification"] = float(debt.sum() / (outside.sum() or math.nan))
+    return found
+
+
 def _oracle_quantities(oracles: pd.DataFrame) -> dict[str, float]:
     known = oracles[(oracles["reported"] > 0.0) & (oracles["reference"] > 0.0)]
     error = (known["reported"] / known["reference"]).map(math.log).abs()
@@ -425,6 +511,13 @@ _COMPUTED: tuple[tuple[frozenset[str], Callable[[_Run], dict[str, Any]]], ...] =
             lambda run: _markouts(
                 swap_fills(run.fills, run.table("pools")), run.prices, run.setting
             ),
+        ),
+        ("effective_spread depth_2pct_usd capital_efficiency", _trading),
+        ("searcher_gas_share", _searcher_gas_share),
+        ("liquidatable_5pct_usd lcr_min collateral_velocity_max", _funding),
+        (
+            "n_cascades largest_cascade_usd branching_ratio cascade_amplification",
+            _cascades,
         ),
         (" ".join(LENDING_NAMES), _lending),
         ("protocol_revenue", _revenue),

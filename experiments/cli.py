@@ -311,6 +311,19 @@ def records(
 
 
 @app.command()
+def cascades(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Run folder.")],
+    stories: Annotated[
+        int, typer.Option(min=0, max=1_000, metavar="N", help="Largest cascades to tell.")
+    ] = 10,
+) -> None:
+    """Print the cascades of liquidations of a run: measures, the largest ones, their stories."""
+    from experiments.cascades_command import print_cascades
+
+    print_cascades(folder, stories)
+
+
+@app.command()
 def files(
     name: Annotated[str | None, typer.Argument(metavar="FORMAT", help="One format only.")] = None,
 ) -> None:

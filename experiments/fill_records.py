@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.causes import Liquidated, add_trades, causes_of, no_trades
+from experiments.causes import Liquidated, add_trades, causes_of, no_trades, shadow_health
+from experiments.feed_history import FeedHistory
 from experiments.record_tables import Text
 from sim.orders import CAUSE_KINDS
 from sim.status import Status
@@ -59,6 +60,7 @@ class EngineRecords:
         self._is_trade = np.array([verb.endswith("reference_market.trade") for verb in verbs])
         self._native = world.box.chains["native"]
         self._trades = no_trades()
+        self._history = FeedHistory(world)
         self._n_batches = 0
         self._fills: list[np.ndarray] = []
         self._blocks: list[np.ndarray] = []
@@ -107,16 +109,18 @@ class EngineRecords:
 
     def _note(self, fills: np.ndarray, rows: np.ndarray) -> None:
         """Note what is now known of liquidations: rows of the waiting fills, and these fills."""
-        since, observed = np.zeros((2, len(rows)), np.int64)
+        since, observed, seized, repaid = np.zeros((4, len(rows)), np.int64)
+        price = np.zeros(len(rows))
         readers = [self._readers[int(verb)] for verb in fills["verb"]]
         for reader in dict.fromkeys(readers):
             mine = np.array([k for k, other in enumerate(readers) if other is reader])
             times = reader.times(self._world, fills[mine], self._slack)
             since[mine], observed[mine] = times
+            seized[mine], repaid[mine], price[mine] = reader.feeds(self._world, fills[mine])
             details = reader.details(self._world, fills[mine])
             self._details.append(_plain_columns(fills[mine]) | details)
         batch = np.full(len(rows), self._n_batches)
-        self._liquidated.append(Liquidated(rows, batch, since, observed))
+        self._liquidated.append(Liquidated(rows, batch, since, observed, seized, repaid, price))
 
     def take_blocks(self, blocks: np.ndarray) -> None:
         """Take a batch of blocks, which the engine will overwrite."""
@@ -142,14 +146,16 @@ class EngineRecords:
         trades = np.flatnonzero(self._is_trade[fills["verb"]] & (fills["status"] == Status.OK))
         batch = np.repeat(np.arange(first, self._n_batches), lengths)[trades]
         self._trades = add_trades(self._world, self._trades, fills[trades], batch)
-        found = self._liquidated or [Liquidated(*(np.zeros(0, np.int64) for _ in range(4)))]
+        self._history.add(fills)
+        nothing = Liquidated(*(np.zeros(0, np.int64) for _ in Liquidated._fields))
+        found = self._liquidated or [nothing]
         liquidated = Liquidated(*(np.concatenate(column) for column in zip(*found, strict=True)))
-        columns = causes_of(self._world, fills, liquidated, self._trades)
+        columns = causes_of(self._world, fills, liquidated, self._trades, self._history)
         columns["time"] = columns["time"] / TICKS_PER_SECOND
         columns["parent_kind"] = Text(columns["parent_kind"], CAUSE_KINDS)
         self._writers["causes"].append(columns)
         if self._details:
-            self._write_liquidations()
+            self._write_liquidations(fills, liquidated)
         self._liquidated, self._details = [], []
 
     def _write_fills(self, fills: np.ndarray) -> None:
@@ -219,12 +225,16 @@ class EngineRecords:
     def _status_of(self, fills: np.ndarray) -> Text:
         return Text(np.searchsorted(self._codes, fills["status"]), list(_STATUS.values()))
 
-    def _write_liquidations(self) -> None:
+    def _write_liquidations(self, fills: np.ndarray, liquidated: Liquidated) -> None:
         world = self._world
         columns: dict[str, Any] = {
             name: np.concatenate([np.asarray(part[name]) for part in self._details])
             for name in self._details[0]
         }
+        mine = fills[liquidated.row]
+        shadow = shadow_health(world, mine, liquidated, self._history)
+        place = np.searchsorted(mine["fill_id"], columns["fill_id"])
+        columns["shadow_health_factor"] = shadow[place]
         order = np.argsort(columns["fill_id"], kind="stable")
         columns = {name: column[order] for name, column in columns.items()}
         for name, names in (

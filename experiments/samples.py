@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from experiments.record_tables import SampleBuffer, Text
+from sim.depth import MOVES, measure_depth
 from sim.outside import OUTSIDE, OUTSIDE_ACCOUNTS
 from sim.records import TABLES
 
@@ -103,6 +104,8 @@ class Samples:
         for name, found in world.sample().items():
             for columns in found:
                 self.add(name, self._complete(columns) if name == "pools" else columns)
+                if name == "pools":
+                    self._take_depth(columns["venue"])
         self._take_prices()
         self._take_activity()
 
@@ -120,6 +123,18 @@ class Samples:
             "fees_usd": venues.fees[venue],
             "lvr_usd": venues.lvr[venue],
         }
+
+    def _take_depth(self, pools: np.ndarray) -> None:
+        world, n = self._world, len(MOVES)
+        usd = measure_depth(world.venues, np.asarray(pools), world.prices.reference)
+        self.add(
+            "depth",
+            {
+                "venue": np.repeat(pools, n),
+                "move": np.tile(MOVES, len(pools)),
+                "usd": usd.ravel(),
+            },
+        )
 
     def _take_prices(self) -> None:
         now, prices = self._world.now, self._world.prices

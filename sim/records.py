@@ -133,6 +133,7 @@ LIQUIDATIONS = Table(
         seized_usd             | float64 | USD   | collateral_seized at the reference price
         seized_oracle_usd      | float64 | USD   | collateral_seized at the oracle price
         health_factor          | float64 | -     | health factor before, at oracle prices
+        shadow_health_factor   | float64 | -     | the same, had the oracles read fundamental prices
         delay                  | float64 | s     | since it was unsafe at reference prices
         """
     ),
@@ -154,6 +155,19 @@ POOLS = Table(
         volume_usd      | float64 | USD           | swapped so far
         fees_usd        | float64 | USD           | fees to liquidity providers so far
         lvr_usd         | float64 | USD           | loss versus rebalancing so far
+        """
+    ),
+)
+DEPTH = Table(
+    "depth",
+    "what must be paid into every pool to move its marginal price, at each sample",
+    _columns(
+        """
+        time  | float64 | s        | time of the sample
+        venue | text    | -        | pool
+        chain | text    | -        | chain
+        move  | float64 | fraction | of the price of token 0 in token 1
+        usd   | float64 | USD      | paid in, fees excluded, at reference prices
         """
     ),
 )
@@ -341,6 +355,7 @@ TABLES = {
         CAUSES,
         LIQUIDATIONS,
         POOLS,
+        DEPTH,
         POSITIONS,
         LENDING,
         DEFICITS,

@@ -93,6 +93,9 @@ class Liquidations(NamedTuple):
     # ^ columns that the fills do not say, such as the borrower, or say otherwise; text as numbers
     times: Callable[[World, np.ndarray, int], tuple[np.ndarray, np.ndarray]]
     # ^ (world, fills, slack) -> ticks: account last safe, price observed
+    feeds: Callable[[World, np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
+    # ^ (world, fills) -> feeds of what was seized and of what was repaid, -1: none; and the price
+    # of what was seized at which the health factor was taken, NaN: what its feed reported then
 
 
 class VenueSite(NamedTuple):

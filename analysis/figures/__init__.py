@@ -9,21 +9,27 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from analysis.cascades import find_cascades
 from analysis.figures.block_space import plot_block_space
 from analysis.figures.bridges import plot_bridges
 from analysis.figures.exposures import plot_exposures
 from analysis.figures.first_passage import place_graph, plot_first_passage
+from analysis.figures.cascades import plot_cascade_timeline, plot_cascade_tree
 from analysis.figures.health import plot_health
 from analysis.figures.liquidations import plot_liquidations
 from analysis.figures.liquidity import plot_liquidity
 from analysis.figures.network import plot_network, token_graph
 from analysis.figures.prices import plot_prices
+from analysis.figures.providers import plot_lp_outcomes
+from analysis.figures.stylized_facts import plot_stylized_facts
 from analysis.figures.utilization import plot_utilization
 from analysis.liquidity import pool_results
+from analysis.microstructure import lp_outcomes
 from analysis.reading import load_run
 from analysis.series import frame_of
 from analysis.setting import setting_of
 from analysis.style import save, styled
+from analysis.stylized_facts import table_of
 from sim.errors import InputError
 
 if TYPE_CHECKING:
@@ -45,11 +51,15 @@ __all__ = [
     "plot_bridges",
     "plot_exposures",
     "plot_first_passage",
+    "plot_cascade_timeline",
+    "plot_cascade_tree",
     "plot_health",
     "plot_liquidations",
     "plot_liquidity",
+    "plot_lp_outcomes",
     "plot_network",
     "plot_prices",
+    "plot_stylized_facts",
     "plot_utilization",
     "token_graph",
 ]
@@ -104,8 +114,35 @@ def _bridges(tables: Mapping[str, pd.DataFrame], setting: Setting) -> Any:
     return plot_bridges(bridges, setting) if len(bridges) else None
 
 
+def _cascade_timeline(tables: Mapping[str, pd.DataFrame], setting: Setting) -> Any:
+    if not len(frame_of(tables, "liquidations")):
+        return None
+    return plot_cascade_timeline(find_cascades(tables), setting)
+
+
+def _cascade_tree(tables: Mapping[str, pd.DataFrame], _: Setting) -> Any:
+    if not len(frame_of(tables, "liquidations")):
+        return None
+    found = find_cascades(tables)
+    return plot_cascade_tree(found) if (found.table["n_waves"] > 1).any() else None
+
+
+def _stylized_facts(tables: Mapping[str, pd.DataFrame], setting: Setting) -> Any:
+    facts = table_of(tables, setting)
+    has_returns = facts["holds"]["excess_kurtosis"] is not None
+    return plot_stylized_facts(tables, facts, setting) if has_returns else None
+
+
+def _lp_outcomes(tables: Mapping[str, pd.DataFrame], setting: Setting) -> Any:
+    outcomes = lp_outcomes(tables, setting)
+    return plot_lp_outcomes(outcomes) if len(outcomes) else None
+
+
 # the slowest first, so that those who share the work end together
 FIGURES: dict[str, Callable[[Mapping[str, pd.DataFrame], Setting], Any]] = {
+    "stylized_facts": _stylized_facts,
+    "cascade_timeline": _cascade_timeline,
+    "cascade_tree": _cascade_tree,
     "health": _health,
     "liquidity": _liquidity,
     "prices": _prices,
@@ -113,6 +150,7 @@ FIGURES: dict[str, Callable[[Mapping[str, pd.DataFrame], Setting], Any]] = {
     "network": _network,
     "block_space": _block_space,
     "utilization": _utilization,
+    "lp_outcomes": _lp_outcomes,
     "bridges": _bridges,
 }
 

@@ -53,7 +53,10 @@ MECHANISM = Mechanism(
     sample=reading.sample,
     sample_positions=reading.sample_positions,
     liquidations=Liquidations(
-        ("liquidate", "deal", "take"), reading.liquidation_details, reading.liquidation_times
+        ("liquidate", "deal", "take"),
+        reading.liquidation_details,
+        reading.liquidation_times,
+        reading.liquidation_feeds,
     ),
     open=open_markets,
     grow=_grow,

@@ -323,6 +323,17 @@ def liquidation_times(world: World, fills: np.ndarray, slack: int) -> tuple[np.n
     return since, np.maximum(np.minimum(observed, fills["time"]), since)
 
 
+def liquidation_feeds(world: World, fills: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the feeds of the collateral; debts have a target in place of a feed.
+
+    What an auction sells was valued when the auction began, at what its feed reported then.
+    """
+    state, _ = world.states[KIND]
+    vault, _, _ = _lots_of(world, fills)
+    feed = state.markets["price_feed"][state.vaults["market"][vault]]
+    return feed, np.full(len(fills), -1), np.full(len(fills), np.nan)
+
+
 # --- books ---------------------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ from sim.lending.reading import (
     check,
     claims,
     liquidation_details,
+    liquidation_feeds,
     liquidation_times,
     sample,
     sample_positions,
@@ -42,7 +43,10 @@ MECHANISM = Mechanism(
     sample=sample,
     sample_positions=sample_positions,
     liquidations=Liquidations(
-        ("liquidate", "liquidate_for_claim"), liquidation_details, liquidation_times
+        ("liquidate", "liquidate_for_claim"),
+        liquidation_details,
+        liquidation_times,
+        liquidation_feeds,
     ),
     check=check,
     shocks=SHOCKS,

@@ -352,3 +352,9 @@ def liquidation_times(world: World, fills: np.ndarray, slack: int) -> tuple[np.n
     collateral = state.reserves["price_feed"][fills["b"] & _MASK]
     observed = np.minimum(feeds.since[collateral], fills["time"])
     return np.maximum(since, 0), np.maximum(observed, np.maximum(since, 0))
+
+
+def liquidation_feeds(world: World, fills: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the feeds of what was seized and of what was repaid, and the price of the former."""
+    feed = world.states[KIND][0].reserves["price_feed"]
+    return feed[fills["b"] & _MASK], feed[fills["b"] >> _HALF], fills["y"]

@@ -33,9 +33,10 @@ from tests.analysis.builders import (
 )
 
 CRASH = {
-    "block_space", "bridges", "health", "liquidations", "liquidity", "network", "prices",
-    "utilization",
+    "block_space", "bridges", "cascade_timeline", "health", "liquidations", "liquidity", "network",
+    "prices", "stylized_facts", "utilization",
 }  # fmt: skip
+QUIET = {"block_space", "liquidity", "network", "prices", "stylized_facts"}
 UNITS = (
     "(h)",
     "(%)",
@@ -89,7 +90,7 @@ def test_a_crash_draws_every_figure_and_a_quiet_market_only_its_own(tmp_path):
         assert image.shape[1] == 1080
         assert image[..., :3].std() > 0.05  # not blank
     quiet = draw_all(quiet_run(), quiet_manifest(), tmp_path)
-    assert {path.stem for path in quiet} == {"block_space", "liquidity", "network", "prices"}
+    assert {path.stem for path in quiet} == QUIET
 
 
 def test_a_run_without_records_draws_nothing(tmp_path):

@@ -7,6 +7,7 @@ import pytest
 
 from experiments import causes
 from experiments.causes import Liquidated, Trades, add_trades, causes_of, no_trades
+from experiments.feed_history import FeedHistory
 from sim.orders import FILL, ORDER, PRICE, cause
 from tests.worlds import bench
 
@@ -28,6 +29,12 @@ def trades_of(world, *sold):
     fills["token_in"] = world.token("mainnet", "ETH")
     fills["token_out"] = world.token("mainnet", "USD")
     return fills
+
+
+def at_samples(rows, batches, since, observed):
+    """Return liquidations whose collateral has no feed that takes reports."""
+    none = np.full(len(rows), -1)
+    return Liquidated(rows, batches, since, observed, none, none, np.full(len(rows), np.nan))
 
 
 def test_only_trades_that_move_a_price_are_kept_in_order(world):
@@ -55,8 +62,8 @@ def test_a_liquidation_names_the_trades_known_when_its_fill_came(world):
     fills["token_out"] = world.token("mainnet", "ETH")
     fills["token_in"] = world.token("mainnet", "ETH")
     late = np.full(2, 3_000_000)
-    liquidated = Liquidated(np.array([0, 2]), np.array([0, 1]), np.zeros(2, int), late)
-    columns = causes_of(world, fills, liquidated, trades)
+    liquidated = at_samples(np.array([0, 2]), np.array([0, 1]), np.zeros(2, int), late)
+    columns = causes_of(world, fills, liquidated, trades, FeedHistory(world))
 
     assert columns["fill_id"].tolist() == [4, 4, 5, 6, 6, 6]
     kept = columns["parent_kind"] == FILL
@@ -68,7 +75,8 @@ def test_a_liquidation_without_trades_is_the_prices_doing(world):
     fills = np.zeros(1, ORDER)
     fills["token_out"] = fills["token_in"] = world.token("mainnet", "ETH")
     one = np.zeros(1, int)
-    columns = causes_of(world, fills, Liquidated(one, one, one, one + 5), no_trades())
+    liquidated = at_samples(one, one, one, one + 5)
+    columns = causes_of(world, fills, liquidated, no_trades(), FeedHistory(world))
 
     assert columns["parent_kind"].tolist() == [PRICE]
     assert columns["parent_id"].tolist() == [world.asset("ETH")]
@@ -86,8 +94,8 @@ def test_liquidations_of_one_moment_share_one_search(world, monkeypatch):
     fills["token_out"] = fills["token_in"] = world.token("mainnet", "ETH")
     since = np.repeat([0, 1_000_000], 20)
     rows = np.arange(40)
-    liquidated = Liquidated(rows, rows * 0, since, np.full(40, 2_000_000))
-    columns = causes_of(world, fills, liquidated, Trades(*no_trades()))
+    liquidated = at_samples(rows, rows * 0, since, np.full(40, 2_000_000))
+    columns = causes_of(world, fills, liquidated, Trades(*no_trades()), FeedHistory(world))
 
     assert len(columns["fill_id"]) == 40
     assert len(asked) == 2
