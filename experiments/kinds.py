@@ -40,6 +40,7 @@ from sim.oracles import oracle
 from sim.reference import candles
 from sim.registry import Mechanism, PopulationKind, ShockKind
 from sim.staking import venue as staking
+from sim.tranches import protocol as tranches
 
 if TYPE_CHECKING:
     from sim.table_files import FileFormat
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 _MECHANISMS: list[Mechanism] = [
     exchange.MECHANISM,
     staking.MECHANISM,
+    tranches.MECHANISM,
     oracle.MECHANISM,
     constant_product.MECHANISM,
     concentrated_venue.MECHANISM,

@@ -48,6 +48,7 @@ _VENUES = {
     "pool": _POOL,
     "pools": _POOL,
     "unwind_pool": _POOL,
+    "exit_pools": _POOL,
     "fear_pool": _POOL._replace(is_local=False),
     "market": _MARKET,
     "flash_market": _MARKET,

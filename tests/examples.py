@@ -221,6 +221,35 @@ def staking_arguments(world, request, rng):
     return replace(request, amount=request.amount * 0.2)
 
 
+def tranche_arguments(world, request, rng):
+    """Deposits of dollars, redemptions of what the sender holds, cancellations of requests."""
+    state = world.states["tranches"]
+    row, k = int(world.venues.row[request.venue]), int(rng.integers(2))
+    if request.verb == 1:
+        held = world.balance(world.group(ACTORS), request.row, int(state.share[row, k]))
+        part = np.inf if rng.random() < 0.1 else held * float(rng.uniform(0.05, 0.5))
+        return replace(request, a=k, amount=part)
+    if request.verb == 2:
+        mine = np.flatnonzero(
+            (state.requests["kind"] > 0)
+            & (state.requests["vault"] == row)
+            & (state.requests["row"] == request.row)
+        )
+        return replace(request, a=int(mine[0]) if len(mine) else request.a)
+    return replace(request, a=k, amount=request.amount * 0.1)
+
+
+def give_shares(world, site):
+    """Every actor has a tenth of each tranche of every vault."""
+    state = world.states["tranches"]
+    for row, vault in enumerate(state.vaults):
+        for k in range(int(vault["n_tranches"])):
+            part = float(state.nav[row, k]) / 10.0
+            world.endow_column(site.group, int(state.share[row, k]), part)
+
+
+TRANCHED = {"token": "USD", "value_usd": 1e6, "epoch_hours": 0.05, "valuation_minutes": 0.5}
+TWO = [{"name": "senior"}, {"name": "junior", "thickness": 0.2}]
 STAKED = {"token": "ETH", "exchange_rate": 1.1, "minimum_delay_seconds": 60.0}
 CURVE = {"kind": "points", "points": [[10.0, 5.0], [100.0, 40.0], [400.0, 250.0]]}
 DEPTH = {"tokens": ["ETH", "USD"], "inventory_usd": 1e6, "refill_half_life_seconds": 60.0}
@@ -270,6 +299,27 @@ MECHANISMS: dict[str, dict[str, Any]] = {
             ),
         ),
         "arguments": staking_arguments,
+    },
+    "tranches": {
+        "configs": (
+            config_of(
+                "tranches", **TRANCHED, gate=0.3, minimum_coverage=0.1, swing=0.01, stop_loss=0.2,
+                tranches=[
+                    {"name": "senior", "rate": 0.05}, {"name": "mezzanine", "thickness": 0.1,
+                    "rate": 0.09}, {"name": "junior", "thickness": 0.1, "notice_hours": 0.1},
+                ],
+            ),
+            config_of(
+                "tranches", **TRANCHED, tranches=TWO, income={"kind": "adaptive_split"},
+                nav="book", recognition_delay_hours=0.05,
+            ),
+            config_of(
+                "tranches", **TRANCHED, tranches=TWO, nav="exit",
+                income={"kind": "leverage", "fewest_backers": 1.0, "most_backers": 3.0},
+            ),
+        ),
+        "prepare": give_shares,
+        "arguments": tranche_arguments,
     },
     "lending": {
         "configs": (
