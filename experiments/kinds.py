@@ -27,6 +27,8 @@ from agents import (
     relayers,
     staking_arbitrageurs,
     suppliers,
+    tranche_investors,
+    vault_managers,
     vault_owners,
 )
 from sim import exchange, shocks
@@ -78,6 +80,8 @@ _POPULATIONS: list[PopulationKind] = [
     keepers.KIND,
     exploiter.KIND,
     staking_arbitrageurs.KIND,
+    tranche_investors.KIND,
+    vault_managers.KIND,
     accounts.KIND,
 ]
 _SHOCKS: list[ShockKind] = [*shocks.KINDS]

@@ -126,9 +126,21 @@ def hold(world: World, vault: int, venue: int, a: int, b: int, value_usd: float)
     n, row = int(state.counter[N_HELD]), int(world.venues.row[vault])
     if n == N_HOLDINGS:
         raise InputError(f"vaults have more than {N_HOLDINGS} positions; give them fewer")
-    holding, record = state.holdings[n], state.vaults[row]
+    holding = state.holdings[n]
     holding["vault"], holding["venue"], holding["a"], holding["b"] = row, venue, a, b
     state.counter[N_HELD] = n + 1
+    set_aside(world, vault, value_usd)
+
+
+def set_aside(world: World, vault: int, value_usd: float) -> None:
+    """Take what a vault holds in another form from its cash, while the world is built.
+
+    Raises
+    ------
+    InputError
+        The vault has less.
+    """
+    record = world.states[KIND].vaults[int(world.venues.row[vault])]
     record["gross"] -= value_usd / float(world.prices.fundamental[record["cash"]])
     if record["gross"] < -1e-9 * float(record["flows"]):
         raise InputError(
