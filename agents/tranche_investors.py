@@ -57,7 +57,8 @@ IN, LEAVING, OUT = range(3)  # stages
 GROUP, VENUE, TRANCHE, POOL, SIDE, SEED, STREAM, LOOKED, ALARMED = range(9)  # .number
 (
     COVERAGE, FALL, DISCOUNT, EPOCHS, IMPATIENCE, CALM, EVERY, TIP, BARGAIN, HIGHEST, HIGHEST_FAIR,
-) = range(11)  # .terms  # fmt: skip
+    START,
+) = range(12)  # .terms  # fmt: skip
 SEEN_COVERAGE, SEEN_FALL, SEEN_PRICE = range(3)  # .sight, by recognized (0) and fair value (3)
 
 
@@ -66,7 +67,7 @@ class TrancheInvestorState(NamedTuple):
     """Columns of investors, and what they share."""
 
     speed: I8  # int64, (n,), ASLEEP, INFORMED, SLOW
-    appetite: F8  # float64, (n,), divides what alarms: 2 bears twice the loss
+    appetite: F8  # float64, (n,), times what alarms: 2 bears twice the loss
     shares_at_start: F8  # float64, (n,), tokens
     stage: I8  # int64, (n,), IN, LEAVING, OUT
     due: I8  # int64, (n,), tick at which it acts next, NEVER: nothing to do
@@ -74,8 +75,8 @@ class TrancheInvestorState(NamedTuple):
     n_sales: I8  # int64, (n,), sales in the pool sent
     number: I8  # int64, (9,): group, vault, tranche, pool or -1, side of the share in it, seed,
     # stream, tick of the last look, tick of the last alarm
-    terms: F8  # float64, (11,): triggers, impatience, ticks of calm and of a look, tip, bargain,
-    # highest value of a share seen, recognized and fair
+    terms: F8  # float64, (12,): triggers, impatience, ticks of calm and of a look, tip, bargain,
+    # highest value of a share seen, recognized and fair, coverage at the start
     sight: F8  # float64, (6,): coverage, fall and value of a share, recognized and fair
     bounds: F8  # float64, (4,): ticks of the reaction, informed and slow, each from and to
 
@@ -119,7 +120,11 @@ class TrancheInvestorsConfig(Config):
         0.3, ge=0.0, le=3.0, description="Log spread of their appetites for risk."
     )
     coverage_trigger: float = Field(
-        0.0, ge=0.0, lt=1.0, description="Coverage of the senior tranche that alarms; 0: none does."
+        0.0,
+        ge=0.0,
+        lt=1.0,
+        description="Coverage of the senior tranche that alarms; 0: none does. Appetite scales the "
+        "way to it from the coverage of the start.",
     )
     fall_trigger: float = Field(
         0.01, gt=0.0, description="Fall of the value of a share from its highest that alarms."
@@ -219,7 +224,9 @@ def is_alarmed(people, person, epochs, market):  # type: ignore[no-untyped-def]
     seen = 3 if people.speed[person] == INFORMED else 0
     appetite, sight = people.appetite[person], people.sight
     price = sight[SEEN_PRICE]
-    if sight[seen + SEEN_COVERAGE] < people.terms[COVERAGE] / appetite:
+    start = people.terms[START]
+    bearable = start - (start - people.terms[COVERAGE]) * appetite  # a vault at rest alarms nobody
+    if people.terms[COVERAGE] > 0.0 and sight[seen + SEEN_COVERAGE] < bearable:
         return True
     if sight[seen + SEEN_FALL] > people.terms[FALL] * appetite:
         return True
@@ -422,6 +429,7 @@ def make(world: World, site: PopulationSite) -> TrancheInvestorState:
                 config.coverage_trigger, config.fall_trigger, config.discount_trigger,
                 config.queue_trigger_epochs, config.impatience, ticks(config.calm_hours * HOUR),
                 every, config.tip_gwei * GWEI, config.bargain_discount, 0.0, 0.0,
+                1.0 - thicknesses(world.plan.venues[venue].config.tranches)[0],
             ],
             float,
         ),

@@ -153,7 +153,8 @@ def redeem(state, ledger, row, k, most, kept, now):  # type: ignore[no-untyped-d
         request = state.requests[at]
         if not is_mature(state, request, row, k, now):
             continue
-        shares = request.amount * part
+        held = balance_of(ledger, vault.group, vault.account, token)
+        shares = min(request.amount * part, held)  # sums of requests round
         amount = min(shares * price, state.nav[row, k], free_cash(state, ledger, row))
         burn(ledger, vault.group, vault.account, token, shares)
         transfer(
@@ -165,7 +166,7 @@ def redeem(state, ledger, row, k, most, kept, now):  # type: ignore[no-untyped-d
         vault.flows -= amount
         vault.paid += amount
         vault.taken += amount - shares * fair
-        serve(state, at, shares)
+        serve(state, at, request.amount if part == 1.0 else shares)
 
 
 @kernel(inline=False)
