@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 OK = int(Status.OK)
 _ROUTINE = cause(ROUTINE)
-_SMALL = 1e-6  # of the vault's value, what is less waits
+_SMALL = 1e-4  # of the vault's value, what is less waits
 VENUE, LOOKED = range(2)  # .number
 BUFFER, SLIPPAGE, TIP, GAS, EVERY = range(5)  # .terms
 

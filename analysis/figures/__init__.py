@@ -16,6 +16,7 @@ from analysis.figures.liquidations import plot_liquidations
 from analysis.figures.liquidity import plot_liquidity
 from analysis.figures.network import plot_network, token_graph
 from analysis.figures.prices import plot_prices
+from analysis.figures.tranches import plot_tranches
 from analysis.figures.utilization import plot_utilization
 from analysis.liquidity import pool_results
 from analysis.reading import load_run
@@ -45,6 +46,7 @@ __all__ = [
     "plot_liquidity",
     "plot_network",
     "plot_prices",
+    "plot_tranches",
     "plot_utilization",
     "token_graph",
 ]
@@ -99,6 +101,11 @@ def _bridges(tables: Mapping[str, pd.DataFrame], setting: Setting) -> Any:
     return plot_bridges(bridges, setting) if len(bridges) else None
 
 
+def _tranches(tables: Mapping[str, pd.DataFrame], setting: Setting) -> Any:
+    tranches = frame_of(tables, "tranches")
+    return plot_tranches(tranches, setting) if len(tranches) else None
+
+
 # the slowest first, so that those who share the work end together
 FIGURES: dict[str, Callable[[Mapping[str, pd.DataFrame], Setting], Any]] = {
     "health": _health,
@@ -109,6 +116,7 @@ FIGURES: dict[str, Callable[[Mapping[str, pd.DataFrame], Setting], Any]] = {
     "block_space": _block_space,
     "utilization": _utilization,
     "bridges": _bridges,
+    "tranches": _tranches,
 }
 
 
