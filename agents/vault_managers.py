@@ -158,11 +158,32 @@ def post_exit(me, box, venues, vault, found, part, now):  # type: ignore[no-unty
     post(box, order)
 
 
+@kernel
+def spare_of(me, state, box, ledger, row, token):  # type: ignore[no-untyped-def]
+    """Return what a vault has of a token to sell: all but the gas."""
+    vault = state.vaults[row]
+    amount = balance_of(ledger, vault.group, vault.account, token)
+    if token == box.chains[vault.chain].native:
+        amount -= me.terms[GAS]
+    return max(amount, 0.0)
+
+
+@kernel
+def unsold(me, state, box, ledger, prices, row):  # type: ignore[no-untyped-def]
+    """Return what tokens are worth that are about to be sold, cash."""
+    usd = 0.0
+    for token in range(state.sale.shape[1]):
+        if state.sale[row, token] >= 0:
+            usd += spare_of(me, state, box, ledger, row, token) * prices.reference[token]
+    return usd / prices.reference[state.vaults[row].cash]
+
+
 @kernel(inline=False)
 def raise_cash(me, state, box, ledger, prices, venues, row, now):  # type: ignore[no-untyped-def]
     """Close positions in their order until they bring the cash that is missing."""
-    vault = state.vaults[row]
-    missing, least = cash_needed(me, state, ledger, row), _SMALL * value_of(state, row)
+    vault, least = state.vaults[row], _SMALL * value_of(state, row)
+    missing = cash_needed(me, state, ledger, row)
+    missing -= unsold(me, state, box, ledger, prices, row)
     for n in range(state.counter[N_HELD]):
         holding = state.holdings[n]
         if missing <= least or holding.vault != row:
@@ -192,9 +213,7 @@ def sell_tokens(me, state, box, ledger, venues, row, clock):  # type: ignore[no-
         pool = state.sale[row, token]
         if pool < 0:
             continue
-        amount = balance_of(ledger, vault.group, vault.account, token)
-        if token == box.chains[clock.chain].native:
-            amount -= me.terms[GAS]
+        amount = spare_of(me, state, box, ledger, row, token)
         price, keep = venues.price[pool], 1.0 - me.terms[SLIPPAGE]
         if amount <= 0.0 or price <= 0.0:
             continue

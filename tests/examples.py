@@ -463,12 +463,23 @@ GAS_LENDERS = people_of(
     "suppliers", market="gas-market", asset="USD", count=5, supplied_usd=1e6
 )  # fmt: skip
 OTHER_POOL = config_of("constant_product", **{**POOL, "chain": OTHER, "tokens": ["USD", "ETH"]})
+RUN_VAULT = config_of(
+    "tranches", **TRANCHED, tranches=TWO, gate=0.5, feeds=["eth-feed"], exit_pools=["eth-usd-5"]
+)
+SECONDARY = config_of("constant_product", tokens=["vault-senior", "USD"], value_usd=1e5)
+HOLDERS = people_of(
+    "tranche_investors", vault="vault", tranche="senior", count=5, share=0.5,
+    queue_trigger_epochs=1e-3, informed_share=1.0, slow_share=0.0, informed_minutes=[0.5, 1.0],
+    look_minutes=0.5,
+)  # fmt: skip
 MORE = {
     "exploiter": GAS_MARKET,
     "cross_chain_arbitrage": (
         venue("other-eth-usd", OTHER_POOL),
         venue("ether-network", MECHANISMS["liquidity_network"]["configs"][0]),
     ),
+    "tranche_investors": (venue("vault", RUN_VAULT), venue("senior-usd", SECONDARY)),
+    "vault_managers": (venue("vault", RUN_VAULT),),
 }
 
 POPULATIONS: dict[str, dict[str, Any]] = {
@@ -509,6 +520,17 @@ POPULATIONS: dict[str, dict[str, Any]] = {
     "liquidators": {"market": "market", "inventory_usd": 1e5, "claim_share": 1.0},
     "vault_owners": VAULT_BOOK.model_dump(exclude={"kind", "chain", "count"}),
     "keepers": {"cdp": "vaults", "inventory_usd": 2e5},
+    "tranche_investors": {
+        "vault": "vault", "tranche": "senior", "share": 0.4, "pool": "senior-usd",
+        "informed_share": 0.5, "slow_share": 0.5, "informed_minutes": [0.5, 1.0],
+        "slow_hours": [0.02, 0.05], "coverage_trigger": 0.199, "fall_trigger": 1e-6,
+        "appetite_log_sd": 0.1, "look_minutes": 0.5, "cash_usd": 1e4, "calm_hours": 0.05,
+    },
+    "vault_managers": {
+        "vault": "vault", "deposits": [{"market": "market", "share": 0.3}],
+        "liquidity": [{"pool": "eth-usd", "share": 0.2}, {"pool": "eth-usd-5", "share": 0.5}],
+        "look_minutes": 0.5, "buffer": 0.2,
+    },
     "exploiter": {
         "market": "gas-market", "collateral": "GAS", "debt": "USD", "amount": 4.0,
         "start_seconds": 60.0, "spread_seconds": 60.0,
@@ -526,6 +548,8 @@ BESIDE: dict[str, tuple[tuple[str, Any], ...]] = {
     "relayers": (("crossers", CROSSERS),),
     "vault_owners": (KEEPERS,),
     "keepers": (("owners", VAULT_BOOK), KEEPERS),
+    "tranche_investors": (KEEPERS,),
+    "vault_managers": (("holders", HOLDERS), KEEPERS),
 }
 VAULT_KINDS = ("vault_owners", "keepers")  # act in vault_place, all others in market_place
 WHEEL = ("next",)  # links of the timing wheel
@@ -551,7 +575,8 @@ DEPEND_ON_ALL: dict[str, tuple[str, ...]] = {
     ),  # health factors have quantiles by debt
     "keepers": ("endowment", "is_direct", "orders"),  # shares by rank; they take turns
 }
-ROWS = {"exploiter": 1}
+ROWS = {"exploiter": 1, "vault_managers": 1}
+ACTS_FOR = {"vault_managers": "tranches"}
 
 
 def population_of(kind: str) -> tuple[Any, Any]:

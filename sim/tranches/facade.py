@@ -226,11 +226,13 @@ class TrancheVault:
 
     def balance(self, user: Hashable, tranche: str) -> float:
         """Return the shares of a user."""
-        return float(balance_of(self._ledger, _USERS, self._row(user), self._level(tranche) + 1))
+        row = self._row(user)
+        return float(balance_of(self._ledger, _USERS, row, self._level(tranche) + 1))
 
     def paid(self, user: Hashable) -> float:
         """Return the cash that a user has been paid."""
-        return float(balance_of(self._ledger, _USERS, self._row(user), _CASH))
+        row = self._row(user)
+        return float(balance_of(self._ledger, _USERS, row, _CASH))
 
     def price(self, tranche: str) -> float:
         """Return the net asset value of a share."""

@@ -115,7 +115,8 @@ def mark(nav, claim, row, n, value, marked):  # type: ignore[no-untyped-def]
     if value < total:
         bear(marked, row, n, total - value)
     else:
-        marked[row, n - 1] += recover(marked, claim, row, n, value - total)
+        left = recover(marked, claim, row, n, value - total)  # first: it writes there too
+        marked[row, n - 1] += left
 
 
 @kernel
