@@ -147,25 +147,37 @@ def redeem(world, row, amount, tranche=0):
     return world.submit("vault", "redeem", "seniors", row, a=tranche, amount=amount)
 
 
-def test_redemptions_are_paid_from_cash_then_from_deposits_then_by_a_fire_sale():
-    """20 % of the senior an epoch; the market has 1 - 0.4 of its cash, then liquidity is sold."""
+def claim_on_market(world):
+    lending = world.states["lending"][0]
+    mine = lending.positions["population"] == world.group("tranches")
+    return float(lending.collateral_scaled[mine].sum())
+
+
+def test_the_gate_lets_out_a_fifth_and_the_manager_prepares_the_next():
+    """160,000 of 200,000 in cash, of which 1 is gas; the next epoch pays 128,000."""
     world = world_of()
-    state, vault = at(world, 600.0)
-    pool = world.venue("pool")
-    before = float(world.venues.price[pool])
-    usd = world.token("mainnet", "USD")
+    at(world, 600.0)
     for row in range(4):
         redeem(world, row, float(np.inf))
-    at(world, DAY - 600.0)
-    first = world.balances("seniors", usd).sum()
-    assert first == 0.0
-    state, vault = at(world, DAY + 600.0)
-    assert world.balances("seniors", usd).sum() == pytest.approx(1.6e5, rel=1e-6)
-    at(world, 2.0 * DAY + 600.0)
-    assert vault["paid"] > 2e5
-    at(world, 3.0 * DAY)
-    assert float(world.venues.price[pool]) < before  # ether was sold
-    assert vault["paid"] > 3e5
+    _, vault = at(world, DAY + 600.0)
+    assert vault["paid"] == pytest.approx(1.6e5, rel=1e-6)
+    assert claim_on_market(world) == pytest.approx(5e5 - (1.28e5 - (4e4 - 1.0)), rel=1e-9)
+
+
+def test_redemptions_are_paid_from_cash_then_from_deposits_then_by_a_fire_sale():
+    """720,000 at once: 200,000 of cash, the deposit of 500,000, and 20,000 of liquidity, half of
+    which is ether that is sold in the pool."""
+    world = world_of("oracle", "venues.vault.gate=1.0")
+    at(world, 600.0)
+    pool = world.venue("pool")
+    before = float(world.venues.price[pool])
+    for row in range(4):
+        redeem(world, row, float(np.inf))
+    _, vault = at(world, DAY + 600.0)
+    assert vault["paid"] == pytest.approx(7.2e5, rel=1e-3)
+    assert claim_on_market(world) == 0.0
+    # x y = k and the fee: 5 ETH into some 2,570 lower the price by twice their share
+    assert float(world.venues.price[pool]) / before - 1.0 == pytest.approx(-2 * 5.0 / 2565.0, rel=0.1)
     world.check()
 
 
