@@ -1,15 +1,15 @@
 """Investors in one tranche of a vault: they watch it, and leave by the queue or by the pool.
 
 Each has a size (Pareto), a speed and an appetite for risk, which scales what alarms it: coverage of
-the senior tranche below a level, a fall of its own tranche's value per share from the highest it has
-seen, a discount in the secondary pool, a queue that takes long. *Informed* investors see what can be
-recovered at fundamental prices, and act in minutes; *slow* ones see the recognized values and act in
-days; the others are asleep.
+the senior tranche below a level, a fall of its own tranche's value per share from the highest it
+has seen, a discount in the secondary pool, a queue that takes long. *Informed* investors see what
+can be recovered at fundamental prices, and act in minutes; *slow* ones see the recognized values
+and act in days; the others are asleep.
 
-Who leaves sells in the pool as long as the discount there is no more than what the wait in the queue
-is worth, its impatience times the epochs it expects, and puts the rest into the queue. When nothing
-has alarmed for long enough, those who are out come back with their cash. Those with cash and without
-fear buy shares in the pool at a bargain.
+Who leaves sells in the pool as long as the discount there is no more than what the wait in the
+queue is worth, its impatience times the epochs it expects, and puts the rest into the queue. When
+nothing has alarmed for long enough, those who are out come back with their cash. Those with cash
+and without fear buy shares in the pool at a bargain.
 """
 
 from __future__ import annotations
@@ -230,9 +230,9 @@ def is_alarmed(people, person, epochs, market):  # type: ignore[no-untyped-def]
         return True
     if sight[seen + SEEN_FALL] > people.terms[FALL] * appetite:
         return True
-    if market > 0.0 and price > 0.0:
-        if 1.0 - market / price > people.terms[DISCOUNT] * appetite:
-            return True
+    is_traded = market > 0.0 and price > 0.0
+    if is_traded and 1.0 - market / price > people.terms[DISCOUNT] * appetite:
+        return True
     return epochs > people.terms[EPOCHS] * appetite
 
 

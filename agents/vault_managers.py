@@ -1,11 +1,11 @@
 """Managers of tranche vaults: they invest the vault at the start and raise cash for redemptions.
 
 A manager acts for the account of its vault: deposits in lending markets and liquidity positions are
-opened in its name, and so are the orders that close them. It looks at the queue: what will ask to be
-paid at the end of the epoch, up to the gate, and a buffer. What cash is missing comes from the
+opened in its name, and so are the orders that close them. It looks at the queue: what will ask to
+be paid at the end of the epoch, up to the gate, and a buffer. What cash is missing comes from the
 positions in their order, as much as each venue can pay; tokens that are not cash are sold in the
 vault's exit pools, at each look as far as the slippage allowed. That is the fire sale. A vault that
-winds down closes everything.
+winds down closes everything. What comes in stays cash: nothing is invested later.
 
 What a position is and how it is closed comes from an appraisal (`sim.appraisal`); only opening one
 knows the kinds of venues.
@@ -119,7 +119,8 @@ class VaultManagersConfig(Config):
 
     @model_validator(mode="after")
     def _check(self) -> VaultManagersConfig:
-        total = sum(part.share for part in (*self.deposits, *self.liquidity))
+        total = sum(part.share for part in self.deposits)
+        total += sum(part.share for part in self.liquidity)
         if total > 1.0 + 1e-12:
             raise ValueError(f"deposits and liquidity add up to {total:g} of the vault; at most 1")
         return self

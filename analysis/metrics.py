@@ -95,7 +95,7 @@ QUANTITIES = _quantities(
     depeg_max                 | fraction | largest distance of a wrapped token from par
     depeg_minutes             | min      | time off par of the worst wrapped token
     backing_ratio_min         | fraction | smallest escrow / wrapped supply
-    vault_loss_share          | fraction | largest recognized loss of tranche vaults / value at start
+    vault_loss_share          | fraction | largest recognized loss of vaults / value at start
     senior_loss_share         | fraction | the same of senior tranches
     mezzanine_loss_share      | fraction | the same of tranches between the first and the last
     junior_loss_share         | fraction | the same of last tranches

@@ -14,7 +14,6 @@ import numpy as np
 
 from sim.kernel import invoke, kernel, record_of, row_address
 
-
 BOOK, SEEN, FAIR = range(3)
 # ^ of `basis`: as the venue's books say; less losses that show at the prices that the venue uses
 # and that it has not recognized; the same at fundamental prices

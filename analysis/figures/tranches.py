@@ -91,9 +91,7 @@ def _draw_waterfall(axes: Axes, values: pd.DataFrame, look: dict[str, Look]) -> 
     money_axis(axes)
 
 
-def _draw_discount(
-    axes: Axes, mine: pd.DataFrame, order: list[str], look: dict[str, Look]
-) -> None:
+def _draw_discount(axes: Axes, mine: pd.DataFrame, order: list[str], look: dict[str, Look]) -> None:
     """Draw the discount of every tranche whose shares trade in a pool."""
     traded = mine[mine["secondary_price"] > 0.0]
     axes.axhline(0.0, color=FAINT, lw=1.0)

@@ -76,7 +76,12 @@ class TrancheVault:
         try:
             parts = [TrancheSettings(**dict(zip(fields, t, strict=False))) for t in tranches]
             config = TrancheVaultConfig(
-                kind="tranches", chain="here", token="cash", value_usd=value, tranches=parts, **terms
+                kind="tranches",
+                chain="here",
+                token="cash",
+                value_usd=value,
+                tranches=parts,
+                **terms,
             )
         except ValidationError as error:
             first = error.errors()[0]

@@ -161,9 +161,7 @@ def distribute(state, row, gain):  # type: ignore[no-untyped-def]
     if vault.rule == FIXED or value_of(state, row) <= 0.0:
         credit(state.nav, state.claim, state.income, row, last, income)
     elif vault.rule == SPLIT:
-        split_income(
-            state.nav, state.claim, state.income, row, income, vault.least, vault.most
-        )
+        split_income(state.nav, state.claim, state.income, row, income, vault.least, vault.most)
     else:
         lever_income(state.nav, state.claim, state.income, row, last + 1, income, vault.ceded)
 
@@ -180,9 +178,7 @@ def recognize(state, row, gain, now):  # type: ignore[no-untyped-def]
     vault.gain += change
     if vault.rule == FIXED and vault.stage != WINDING:
         years = (now - vault.accrued_at) / _TICKS_A_YEAR
-        pay_coupons(
-            state.nav, state.claim, state.income, state.rate, row, vault.n_tranches, years
-        )
+        pay_coupons(state.nav, state.claim, state.income, state.rate, row, vault.n_tranches, years)
     vault.accrued_at = now
     if before > 0.0:
         vault.index *= 1.0 + change / before

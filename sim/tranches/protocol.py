@@ -1,8 +1,8 @@
 """Tranche vaults as a mechanism of the world: their declaration.
 
 A vault's account holds its positions as any account does; what they are worth it learns by
-appraisals (`sim.appraisal`), so that a new kind of venue can be held without a word here. The orders
-that open and close them are sent for the account by a population of managers.
+appraisals (`sim.appraisal`), so that a new kind of venue can be held without a word here. The
+orders that open and close them are sent for the account by a population of managers.
 
 Differences from deployed protocols: whoever is served at the end of an epoch is paid without a
 claim; a redemption's price is that of the epoch which serves it; there is no treasury.

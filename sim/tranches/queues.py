@@ -157,9 +157,7 @@ def redeem(state, ledger, row, k, most, kept, now):  # type: ignore[no-untyped-d
         shares = min(request.amount * part, held)  # sums of requests round
         amount = min(shares * price, state.nav[row, k], free_cash(state, ledger, row))
         burn(ledger, vault.group, vault.account, token, shares)
-        transfer(
-            ledger, vault.group, vault.account, request.group, request.row, vault.cash, amount
-        )
+        transfer(ledger, vault.group, vault.account, request.group, request.row, vault.cash, amount)
         state.nav[row, k] -= amount
         state.claim[row, k] -= amount * short
         state.realized[row, k] += amount * (short - 1.0)

@@ -132,9 +132,7 @@ def check(world: World, state: TrancheState) -> None:
         if (state.nav[row, :n] < -_ROUNDING * scale).any():
             raise InvariantError(f"{name}: a tranche is worth less than nothing")
         kept = [(int(vault["cash"]), float(vault["escrow"]), False)]
-        kept += [
-            (int(state.share[row, k]), float(state.asked[row, k]), True) for k in range(n)
-        ]
+        kept += [(int(state.share[row, k]), float(state.asked[row, k]), True) for k in range(n)]
         for token, amount, is_all in kept:
             held = world.balance(*account, token)
             allowed = _ROUNDING * (1.0 + float(world.ledger.turnover[token]))

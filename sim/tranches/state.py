@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sim.appraisal import APPRAISAL
-from sim.kernel import F8, I8, F8x2, I8x2, blank, columnar, kernel, records
+from sim.kernel import I8, F8x2, I8x2, blank, columnar, kernel, records
 
 N_TRANCHES = 4  # most of one vault
 N_SEEN = 256  # valuations remembered for the recognition delay
@@ -116,15 +116,14 @@ class TrancheState(NamedTuple):
     message: records(APPRAISAL)  # type: ignore[valid-type]  # (1,)
 
 
-_COLUMNS: dict[str, tuple[int, type]] = {
-    "share": (N_TRANCHES, np.int64),
-    "notice": (N_TRANCHES, np.int64),
-    "seen": (N_SEEN, np.float64),
-    "seen_at": (N_SEEN, np.int64),
-} | {
-    name: (N_TRANCHES, np.float64)
-    for name in ("nav", "fair", "claim", "rate", "income", "realized", "asked", "joining")
-}
+_COLUMNS: dict[str, tuple[int, str]] = {
+    "share": (N_TRANCHES, "i8"),
+    "notice": (N_TRANCHES, "i8"),
+    "seen": (N_SEEN, "f8"),
+    "seen_at": (N_SEEN, "i8"),
+} | dict.fromkeys(
+    ("nav", "fair", "claim", "rate", "income", "realized", "asked", "joining"), (N_TRANCHES, "f8")
+)
 
 
 def make_state(n: int, n_tokens: int, event: int, rows: list[int]) -> TrancheState:

@@ -66,7 +66,7 @@ def credit(nav, claim, income, row, k, amount):  # type: ignore[no-untyped-def]
 
 @kernel
 def pay_coupons(nav, claim, income, rate, row, n, years):  # type: ignore[no-untyped-def]
-    """Pay all but the last tranche their rates, the senior first, out of those below, last first."""
+    """Pay all but the last tranche their rates, senior first, from those below, last first."""
     for k in range(n - 1):
         owed = nav[row, k] * rate[row, k] * years
         for payer in range(n - 1, k, -1):

@@ -1,4 +1,4 @@
-"""Investors of a tranche: at rest they stay, they see what they can, and leave by the better way."""
+"""Investors of a tranche: at rest they stay, see what they can, and leave by the better way."""
 
 import numpy as np
 import pytest
@@ -103,7 +103,9 @@ def test_cash_waits_for_a_bargain():
     pool = world.venue("senior-usd")
     assert float(world.venues.price[pool]) < 0.6
     world.advance(ticks(300.0))
-    assert float(world.venues.price[pool]) == pytest.approx(0.9, rel=2e-3)  # the fee joins the reserves
+    assert float(world.venues.price[pool]) == pytest.approx(
+        0.9, rel=2e-3
+    )  # the fee joins the reserves
 
 
 def test_those_who_left_come_back_after_calm():
@@ -131,5 +133,3 @@ def test_a_tranche_or_pool_that_is_not_there_is_refused():
 def test_more_than_the_tranche_cannot_be_held():
     with pytest.raises(InputError, match="make it thicker or hold fewer"):
         world_of(("some", people(share=0.7)), ("others", people(share=0.7)))
-
-

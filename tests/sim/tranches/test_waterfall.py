@@ -1,5 +1,7 @@
 """Losses by attachment points, recoveries, income rules; against the Vasicek model and by hand."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,8 +10,8 @@ from scipy.stats import multivariate_normal, norm
 
 from sim.tranches.waterfall import (
     bear,
-    leverage_of,
     lever_income,
+    leverage_of,
     mark,
     pay_coupons,
     recover,
@@ -81,7 +83,7 @@ def vasicek_loss(pd, severity, rho, attachment, detachment, n=20_001):
 
 @pytest.mark.parametrize("terms", TABLE)
 def test_expected_losses_are_those_of_the_vasicek_table(terms):
-    found = [vasicek_loss(*terms, *pair) for pair in zip(POINTS, POINTS[1:], strict=False)]
+    found = [vasicek_loss(*terms, *pair) for pair in pairwise(POINTS)]
     assert found == pytest.approx(TABLE[terms], abs=1e-6)
 
 
@@ -98,12 +100,11 @@ def test_expected_losses_are_the_closed_form_and_add_up():
         both = multivariate_normal(cov=[[1.0, cov], [cov, 1.0]])
         return severity * float(both.cdf([norm.ppf(pd), -norm.ppf(point / severity)]))
 
-    for low, high in zip(POINTS, POINTS[1:], strict=False):
+    for low, high in pairwise(POINTS):
         closed = (excess(low) - excess(high)) / (high - low)
         assert vasicek_loss(pd, severity, rho, low, high) == pytest.approx(closed, abs=2e-5)
     parts = [
-        vasicek_loss(pd, severity, rho, *pair) * (pair[1] - pair[0])
-        for pair in zip(POINTS, POINTS[1:], strict=False)
+        vasicek_loss(pd, severity, rho, *pair) * (pair[1] - pair[0]) for pair in pairwise(POINTS)
     ]
     assert sum(parts) == pytest.approx(severity * pd, abs=1e-9)
 

@@ -15,8 +15,10 @@ AT_REST = (
     "horizon=3d",
     "price_step_seconds=12",
     "assets.ETH.price={kind: fixed, price: 2000}",
-    "assets.THIN={price: {kind: waypoints, waypoints: [[0, 10], [24, 10], [24.1, 7], [72, 7]], "
-    "volatility: [{until_hours: 72, volatility: 0}]}}",
+    (
+        "assets.THIN={price: {kind: waypoints, waypoints: [[0, 10], [24, 10], [24.1, 7], [72, 7]], "
+        "volatility: [{until_hours: 72, volatility: 0}]}}"
+    ),
     "chains.mainnet.blocks={kind: fixed, interval_seconds: 12}",
     "chains.mainnet.tokens=[ETH, USD, THIN]",
 )
@@ -85,7 +87,9 @@ def test_what_all_hold_adds_up_with_the_vaults_debt():
     at(world, 600.0)
     for number, total in enumerate(world.holdings().sum(axis=0)):
         own = number in vault_of(world)[0].share[0, :3]
-        assert total == pytest.approx(0.0 if own else world.ledger.supply[number], rel=1e-9, abs=1e-6)
+        assert total == pytest.approx(
+            0.0 if own else world.ledger.supply[number], rel=1e-9, abs=1e-6
+        )
     value = world.holdings()[world.group("tranches")] @ world.prices.fundamental
     assert value == pytest.approx(0.0, abs=1e-3)  # a vault is worth what it owes
 
@@ -177,13 +181,15 @@ def test_redemptions_are_paid_from_cash_then_from_deposits_then_by_a_fire_sale()
     assert vault["paid"] == pytest.approx(7.2e5, rel=1e-3)
     assert claim_on_market(world) == 0.0
     # x y = k and the fee: 5 ETH into some 2,570 lower the price by twice their share
-    assert float(world.venues.price[pool]) / before - 1.0 == pytest.approx(-2 * 5.0 / 2565.0, rel=0.1)
+    assert float(world.venues.price[pool]) / before - 1.0 == pytest.approx(
+        -2 * 5.0 / 2565.0, rel=0.1
+    )
     world.check()
 
 
 def test_shocks_stop_reopen_and_wind_down():
     world = world_of()
-    state, vault = at(world, 600.0)
+    _, vault = at(world, 600.0)
     by_kind = {shock.kind: shock for shock in VAULT_SHOCKS}
     for kind, stage in (("stop_vault", 1), ("reopen_vault", 0), ("wind_down_vault", 2)):
         shock = by_kind[kind]
@@ -198,7 +204,7 @@ def test_a_vault_that_winds_down_sells_everything():
     shock.apply(world, shock.config(kind="wind_down_vault", venue="vault"))
     for row in range(4):
         redeem(world, row, float(np.inf))
-    state, vault = at(world, 0.9 * DAY)
+    _, vault = at(world, 0.9 * DAY)
     eth = world.token("mainnet", "ETH")
     assert world.balance(int(vault["group"]), 0, eth) < 1.0
     at(world, DAY + 600.0)  # all of the senior's investors, at once
