@@ -49,6 +49,7 @@ def check_population(
     depends_on_all: Sequence[str] = (),
     twin: bool = True,
     must_act: bool = False,
+    acts_for: str = TESTED,
 ) -> str:
     """Check a population against the contract of reactions.
 
@@ -63,6 +64,7 @@ def check_population(
         total are, needs no mention
     twin : whether to run the interpreted twin too, first, in a child process
     must_act : whether a run in which no order of it is taken is refused: it would show little
+    acts_for : account group in whose name it sends orders, where it is not its own
 
     Returns
     -------
@@ -74,7 +76,9 @@ def check_population(
         The population breaks the contract; names the kind and what broke.
     """
     check_config(kind.kind, kind.config)
-    once = functools.partial(watch, kind, config, plan, rows, run_seconds, must_act=must_act)
+    once = functools.partial(
+        watch, kind, config, plan, rows, run_seconds, must_act=must_act, acts_for=acts_for
+    )
     result = run_twice(kind.kind, once, twin=twin)
     check_rows(kind, config, plan, rows, run_seconds, depends_on_all)
     return result
@@ -102,6 +106,7 @@ def watch(
     run_seconds: float,
     *,
     must_act: bool = False,
+    acts_for: str = TESTED,
 ) -> str:
     """Run a population and see what its reactions write; returns the hash of the state at the end.
 
@@ -136,7 +141,9 @@ def watch(
     world.on_fills = lambda made: fills.append(made.copy())
     _run(kind, world, run_seconds)
     world.flush()
-    _check_fills(kind, world, np.concatenate(fills), must_act=must_act)
+    made = np.concatenate(fills)
+    mine = made[made["group"] == world.group(acts_for)]
+    _check_fills(kind, world, mine, must_act=must_act)
     return state_hash(world)
 
 
@@ -174,8 +181,7 @@ def _run(kind: PopulationKind, world: World, run_seconds: float) -> None:
         ) from error
 
 
-def _check_fills(kind: PopulationKind, world: World, fills: np.ndarray, *, must_act: bool) -> None:
-    mine = fills[fills["group"] == world.group(TESTED)]
+def _check_fills(kind: PopulationKind, world: World, mine: np.ndarray, *, must_act: bool) -> None:
     if must_act and kind.react is not None and not len(mine):
         raise InvariantError(
             f"{kind.kind}: no order of it was taken in {world.time:g} s, so that little was "

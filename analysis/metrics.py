@@ -36,6 +36,7 @@ from analysis.microstructure import (
 )
 from analysis.series import frame_of, growth, since, wide
 from analysis.setting import setting_of
+from analysis.tranches import TRANCHE_NAMES, tranche_summary
 from sim.units import GWEI, HOUR, MINUTE
 
 if TYPE_CHECKING:
@@ -117,6 +118,16 @@ QUANTITIES = _quantities(
     depeg_max                 | fraction | largest distance of a wrapped token from par
     depeg_minutes             | min      | time off par of the worst wrapped token
     backing_ratio_min         | fraction | smallest escrow / wrapped supply
+    vault_loss_share          | fraction | largest recognized loss of vaults / value at start
+    senior_loss_share         | fraction | the same of senior tranches
+    mezzanine_loss_share      | fraction | the same of tranches between the first and the last
+    junior_loss_share         | fraction | the same of last tranches
+    coverage_min              | fraction | smallest value below the senior tranche / vault value
+    queue_max                 | cash     | most redemptions waiting, at net asset value
+    queue_epochs_max          | epoch    | longest queue over what the gate lets out in an epoch
+    run_depth                 | fraction | most redemptions, paid and waiting / value at start
+    wealth_taken              | cash     | what leavers and joiners got beyond the fair value
+    secondary_discount_max    | fraction | largest discount of shares in pools to net asset value
     oracle_error_max          | fraction | largest |ln(reported / reference)| of a feed
     oracle_age_max            | s        | oldest report in use
     base_fee_max              | gwei     | highest base fee of a chain
@@ -162,6 +173,15 @@ _HEADLINE = dict(
     protocol_revenue | treasuries' income
     depeg_max | largest depeg
     depeg_minutes | time off par
+    vault_loss_share | vaults' largest loss
+    junior_loss_share | junior tranches' largest loss
+    mezzanine_loss_share | tranches between, largest loss
+    senior_loss_share | senior tranches' largest loss
+    coverage_min | smallest coverage of a senior tranche
+    queue_epochs_max | longest queue out of a tranche
+    run_depth | redemptions asked for
+    wealth_taken | taken from those who stayed
+    secondary_discount_max | largest discount of shares
     oracle_error_max | largest oracle error
     base_fee_max | highest base fee
     pending_max | longest queue of orders
@@ -524,6 +544,10 @@ _COMPUTED: tuple[tuple[frozenset[str], Callable[[_Run], dict[str, Any]]], ...] =
         (
             "depeg_max depeg_minutes backing_ratio_min",
             lambda run: depeg_summary(run.table("bridges"), run.start),
+        ),
+        (
+            " ".join(TRANCHE_NAMES),
+            lambda run: tranche_summary(run.table("tranches"), run.start),
         ),
         (
             "oracle_error_max oracle_age_max",

@@ -27,6 +27,8 @@ from agents import (
     relayers,
     staking_arbitrageurs,
     suppliers,
+    tranche_investors,
+    vault_managers,
     vault_owners,
 )
 from sim import exchange, shocks
@@ -40,6 +42,7 @@ from sim.oracles import oracle
 from sim.reference import candles
 from sim.registry import Mechanism, PopulationKind, ShockKind
 from sim.staking import venue as staking
+from sim.tranches import protocol as tranches
 
 if TYPE_CHECKING:
     from sim.table_files import FileFormat
@@ -47,6 +50,7 @@ if TYPE_CHECKING:
 _MECHANISMS: list[Mechanism] = [
     exchange.MECHANISM,
     staking.MECHANISM,
+    tranches.MECHANISM,
     oracle.MECHANISM,
     constant_product.MECHANISM,
     concentrated_venue.MECHANISM,
@@ -76,6 +80,8 @@ _POPULATIONS: list[PopulationKind] = [
     keepers.KIND,
     exploiter.KIND,
     staking_arbitrageurs.KIND,
+    tranche_investors.KIND,
+    vault_managers.KIND,
     accounts.KIND,
 ]
 _SHOCKS: list[ShockKind] = [*shocks.KINDS]

@@ -1,9 +1,10 @@
 """References between the parts of a scenario: every name that a part uses must exist.
 
 A field's name says what it refers to, in configurations of any depth and kind, plug-ins included:
-`pool` and `venues` name pools, `market` a lending market, `cdp` a CDP market, `feed` an oracle,
-`bridge` a bridge, `staking` a staking protocol, `chain` a chain, `token` a token of it. What only a
-built world can tell is refused there, and `placed` finds the line that it speaks of.
+`pool` and `venues` name pools, `market` a lending market, `cdp` a CDP market, `vault` a tranche
+vault, `feed` an oracle, `bridge` a bridge, `staking` a staking protocol, `chain` a chain, `token` a
+token of it. What only a built world can tell is refused there, and `placed` finds the line that it
+speaks of.
 """
 
 from __future__ import annotations
@@ -41,17 +42,21 @@ _MARKET = _Role("lending market", lambda venue: venue.kind == "lending")
 _CDP = _Role("CDP market", lambda venue: venue.kind == "cdp")
 _BRIDGE = _Role("bridge", lambda venue: hasattr(venue, "other_chain"))
 _FEED = _Role("oracle", lambda venue: venue.kind == "oracle", is_local=False)
-_STAKING = _Role("staking protocol", lambda venue: venue.kind == "liquid_staking", is_local=False)
+_RATES = ("liquid_staking", "tranches")
+_STAKING = _Role("staking protocol", lambda venue: venue.kind in _RATES, is_local=False)
+_VAULT = _Role("tranche vault", lambda venue: venue.kind == "tranches")
 _VENUES = {
     "venue": _ANY,
     "venues": _POOL,
     "pool": _POOL,
     "pools": _POOL,
     "unwind_pool": _POOL,
+    "exit_pools": _POOL,
     "fear_pool": _POOL._replace(is_local=False),
     "market": _MARKET,
     "flash_market": _MARKET,
     "cdp": _CDP,
+    "vault": _VAULT,
     "bridge": _BRIDGE,
     "bridges": _BRIDGE,
     "feed": _FEED,

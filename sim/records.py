@@ -331,6 +331,38 @@ BRIDGES = Table(
         """
     ),
 )
+TRANCHES = Table(
+    "tranches",
+    "every tranche of every vault at each sample; amounts in the vault's cash token",
+    _columns(
+        """
+        time            | float64 | s        | time of the sample
+        venue           | text    | -        | tranche vault
+        chain           | text    | -        | chain
+        tranche         | text    | -        | tranche
+        level           | int64   | -        | 0 for the senior tranche, counted downwards
+        token           | text    | -        | its shares
+        stage           | text    | -        | of the vault: open, stopped or winding
+        shares          | float64 | token    | shares in existence
+        nav             | float64 | cash     | net asset value, as recognised
+        price           | float64 | cash     | net asset value of a share
+        fair            | float64 | cash     | recoverable value now, at fundamental prices
+        claim           | float64 | cash     | highest value that it was entitled to
+        attachment      | float64 | fraction | value of the tranches below it / value of the vault
+        detachment      | float64 | fraction | the same, its own value included
+        coverage        | float64 | fraction | value below the senior tranche / value of the vault
+        queue           | float64 | cash     | redemptions that wait, at net asset value
+        queue_epochs    | float64 | epoch    | the same over what the gate lets out in an epoch
+        joining         | float64 | cash     | deposits that wait
+        secondary_price | float64 | cash     | what a share trades at; 0: in no pool
+        discount        | float64 | fraction | 1 - secondary price / net asset value; 0: no pool
+        income          | float64 | cash     | income so far, less what it paid to others
+        loss            | float64 | cash     | recognised losses not made good so far
+        paid            | float64 | cash     | paid to redeemers of the whole vault so far
+        taken           | float64 | cash     | got by leavers and joiners beyond the fair value
+        """
+    ),
+)
 POPULATIONS = Table(
     "populations",
     "what populations did between samples",
@@ -365,6 +397,7 @@ TABLES = {
         PRICES,
         ORACLES,
         BRIDGES,
+        TRANCHES,
         POPULATIONS,
     )
 }

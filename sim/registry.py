@@ -133,6 +133,7 @@ class Mechanism:
     make: Callable[[World, Sequence[VenueSite]], Any]  # -> own state; funds the venues
     quote: Handler | None = None  # message: quote; pools only
     estimate: Handler | None = None  # message: quote; venues that are no pools, such as bridges
+    appraise: Handler | None = None  # message: appraisal; what an account has in a venue
     is_made_first: bool = False  # gives its tokens the prices from which others start
     issues: Callable[[str, Any], tuple[tuple[str, str], ...]] = lambda name, config: ()
     # ^ (chain, symbol) of the tokens that a venue mints

@@ -36,6 +36,8 @@ class Venues(NamedTuple):
     first_verb: I8  # int64, row of the mechanism's first verb
     quote: I8  # int64, handler address that quotes a swap, 0: none
     quote_binding: I8  # int64
+    appraise: I8  # int64, handler address that says what an account has in the venue, 0: none
+    appraise_binding: I8  # int64
     is_halted: I8  # int64, 1: orders fail with HALTED
     last_fill: I8  # int64, last fill that changed the venue
     since: I8  # int64, tick of the last price change

@@ -535,8 +535,11 @@ class World:
                 on_event.append(body.address)
                 event_binding.append(address)
             asked = mechanism.quote or mechanism.estimate
+            mine = self.venues.group == self._group_of[mechanism.kind]
+            if mechanism.appraise is not None:
+                self.venues.appraise[mine] = mechanism.appraise.address
+                self.venues.appraise_binding[mine] = address
             if asked is not None:
-                mine = self.venues.group == self._group_of[mechanism.kind]
                 self.venues.quote[mine] = asked.address
                 self.venues.quote_binding[mine] = address
         reacts = [

@@ -221,6 +221,35 @@ def staking_arguments(world, request, rng):
     return replace(request, amount=request.amount * 0.2)
 
 
+def tranche_arguments(world, request, rng):
+    """Deposits of dollars, redemptions of what the sender holds, cancellations of requests."""
+    state = world.states["tranches"]
+    row, k = int(world.venues.row[request.venue]), int(rng.integers(2))
+    if request.verb == 1:
+        held = world.balance(world.group(ACTORS), request.row, int(state.share[row, k]))
+        part = np.inf if rng.random() < 0.1 else held * float(rng.uniform(0.05, 0.5))
+        return replace(request, a=k, amount=part)
+    if request.verb == 2:
+        mine = np.flatnonzero(
+            (state.requests["kind"] > 0)
+            & (state.requests["vault"] == row)
+            & (state.requests["row"] == request.row)
+        )
+        return replace(request, a=int(mine[0]) if len(mine) else request.a)
+    return replace(request, a=k, amount=request.amount * 0.1)
+
+
+def give_shares(world, site):
+    """Every actor has a tenth of each tranche of every vault."""
+    state = world.states["tranches"]
+    for row, vault in enumerate(state.vaults):
+        for k in range(int(vault["n_tranches"])):
+            part = float(state.nav[row, k]) / 10.0
+            world.endow_column(site.group, int(state.share[row, k]), part)
+
+
+TRANCHED = {"token": "USD", "value_usd": 1e6, "epoch_hours": 0.05, "valuation_minutes": 0.5}
+TWO = [{"name": "senior"}, {"name": "junior", "thickness": 0.2}]
 STAKED = {"token": "ETH", "exchange_rate": 1.1, "minimum_delay_seconds": 60.0}
 CURVE = {"kind": "points", "points": [[10.0, 5.0], [100.0, 40.0], [400.0, 250.0]]}
 DEPTH = {"tokens": ["ETH", "USD"], "inventory_usd": 1e6, "refill_half_life_seconds": 60.0}
@@ -270,6 +299,27 @@ MECHANISMS: dict[str, dict[str, Any]] = {
             ),
         ),
         "arguments": staking_arguments,
+    },
+    "tranches": {
+        "configs": (
+            config_of(
+                "tranches", **TRANCHED, gate=0.3, minimum_coverage=0.1, swing=0.01, stop_loss=0.2,
+                tranches=[
+                    {"name": "senior", "rate": 0.05}, {"name": "mezzanine", "thickness": 0.1,
+                    "rate": 0.09}, {"name": "junior", "thickness": 0.1, "notice_hours": 0.1},
+                ],
+            ),
+            config_of(
+                "tranches", **TRANCHED, tranches=TWO, income={"kind": "adaptive_split"},
+                nav="book", recognition_delay_hours=0.05,
+            ),
+            config_of(
+                "tranches", **TRANCHED, tranches=TWO, nav="exit",
+                income={"kind": "leverage", "fewest_backers": 1.0, "most_backers": 3.0},
+            ),
+        ),
+        "prepare": give_shares,
+        "arguments": tranche_arguments,
     },
     "lending": {
         "configs": (
@@ -413,12 +463,23 @@ GAS_LENDERS = people_of(
     "suppliers", market="gas-market", asset="USD", count=5, supplied_usd=1e6
 )  # fmt: skip
 OTHER_POOL = config_of("constant_product", **{**POOL, "chain": OTHER, "tokens": ["USD", "ETH"]})
+RUN_VAULT = config_of(
+    "tranches", **TRANCHED, tranches=TWO, gate=0.5, feeds=["eth-feed"], exit_pools=["eth-usd-5"]
+)
+SECONDARY = config_of("constant_product", tokens=["vault-senior", "USD"], value_usd=1e5)
+HOLDERS = people_of(
+    "tranche_investors", vault="vault", tranche="senior", count=5, share=0.5,
+    queue_trigger_epochs=1e-3, informed_share=1.0, slow_share=0.0, informed_minutes=[0.5, 1.0],
+    look_minutes=0.5,
+)  # fmt: skip
 MORE = {
     "exploiter": GAS_MARKET,
     "cross_chain_arbitrage": (
         venue("other-eth-usd", OTHER_POOL),
         venue("ether-network", MECHANISMS["liquidity_network"]["configs"][0]),
     ),
+    "tranche_investors": (venue("vault", RUN_VAULT), venue("senior-usd", SECONDARY)),
+    "vault_managers": (venue("vault", RUN_VAULT),),
 }
 
 POPULATIONS: dict[str, dict[str, Any]] = {
@@ -459,6 +520,17 @@ POPULATIONS: dict[str, dict[str, Any]] = {
     "liquidators": {"market": "market", "inventory_usd": 1e5, "claim_share": 1.0},
     "vault_owners": VAULT_BOOK.model_dump(exclude={"kind", "chain", "count"}),
     "keepers": {"cdp": "vaults", "inventory_usd": 2e5},
+    "tranche_investors": {
+        "vault": "vault", "tranche": "senior", "share": 0.4, "pool": "senior-usd",
+        "informed_share": 0.5, "slow_share": 0.5, "informed_minutes": [0.5, 1.0],
+        "slow_hours": [0.02, 0.05], "coverage_trigger": 0.199, "fall_trigger": 1e-6,
+        "appetite_log_sd": 0.1, "look_minutes": 0.5, "cash_usd": 1e4, "calm_hours": 0.05,
+    },
+    "vault_managers": {
+        "vault": "vault", "deposits": [{"market": "market", "share": 0.3}],
+        "liquidity": [{"pool": "eth-usd", "share": 0.2}, {"pool": "eth-usd-5", "share": 0.5}],
+        "look_minutes": 0.5, "buffer": 0.2,
+    },
     "exploiter": {
         "market": "gas-market", "collateral": "GAS", "debt": "USD", "amount": 4.0,
         "start_seconds": 60.0, "spread_seconds": 60.0,
@@ -476,6 +548,8 @@ BESIDE: dict[str, tuple[tuple[str, Any], ...]] = {
     "relayers": (("crossers", CROSSERS),),
     "vault_owners": (KEEPERS,),
     "keepers": (("owners", VAULT_BOOK), KEEPERS),
+    "tranche_investors": (KEEPERS,),
+    "vault_managers": (("holders", HOLDERS), KEEPERS),
 }
 VAULT_KINDS = ("vault_owners", "keepers")  # act in vault_place, all others in market_place
 WHEEL = ("next",)  # links of the timing wheel
@@ -501,7 +575,8 @@ DEPEND_ON_ALL: dict[str, tuple[str, ...]] = {
     ),  # health factors have quantiles by debt
     "keepers": ("endowment", "is_direct", "orders"),  # shares by rank; they take turns
 }
-ROWS = {"exploiter": 1}
+ROWS = {"exploiter": 1, "vault_managers": 1}
+ACTS_FOR = {"vault_managers": "tranches"}
 
 
 def population_of(kind: str) -> tuple[Any, Any]:

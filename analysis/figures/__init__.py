@@ -22,6 +22,7 @@ from analysis.figures.network import plot_network, token_graph
 from analysis.figures.prices import plot_prices
 from analysis.figures.providers import plot_lp_outcomes
 from analysis.figures.stylized_facts import plot_stylized_facts
+from analysis.figures.tranches import plot_tranches
 from analysis.figures.utilization import plot_utilization
 from analysis.liquidity import pool_results
 from analysis.microstructure import lp_outcomes
@@ -60,6 +61,7 @@ __all__ = [
     "plot_network",
     "plot_prices",
     "plot_stylized_facts",
+    "plot_tranches",
     "plot_utilization",
     "token_graph",
 ]
@@ -136,6 +138,9 @@ def _stylized_facts(tables: Mapping[str, pd.DataFrame], setting: Setting) -> Any
 def _lp_outcomes(tables: Mapping[str, pd.DataFrame], setting: Setting) -> Any:
     outcomes = lp_outcomes(tables, setting)
     return plot_lp_outcomes(outcomes) if len(outcomes) else None
+def _tranches(tables: Mapping[str, pd.DataFrame], setting: Setting) -> Any:
+    tranches = frame_of(tables, "tranches")
+    return plot_tranches(tranches, setting) if len(tranches) else None
 
 
 # the slowest first, so that those who share the work end together
@@ -152,6 +157,7 @@ FIGURES: dict[str, Callable[[Mapping[str, pd.DataFrame], Setting], Any]] = {
     "utilization": _utilization,
     "lp_outcomes": _lp_outcomes,
     "bridges": _bridges,
+    "tranches": _tranches,
 }
 
 

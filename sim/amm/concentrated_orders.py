@@ -24,9 +24,10 @@ from sim.amm.concentrated_state import ConcentratedState
 from sim.amm.concentrated_swap import check_swap, walk
 from sim.amm.position_index import find_position
 from sim.amm.tick_math import MAX_TICK, sqrt_price_limit
+from sim.appraisal import appraisal_at
 from sim.kernel import I8, columnar, handler, kernel, view_of
 from sim.ledger import Ledger, balance_of, can_pay, slot, transfer
-from sim.orders import order_at, quote_at
+from sim.orders import REMOVE, order_at, quote_at
 from sim.status import Status
 from sim.venues import Venues, show_price
 
@@ -263,3 +264,20 @@ def on_remove(binding, message):  # type: ignore[no-untyped-def]
 def on_collect(binding, message):  # type: ignore[no-untyped-def]
     """Collect the fees of a position of the sender."""
     return take_out(binding, message, 0.0)
+
+
+@handler
+def on_appraise(binding, message):  # type: ignore[no-untyped-def]
+    """Say what an account's position in ticks `a` to `b` would give, fees included."""
+    pools, desk, _, venues = unpack(binding)
+    asked = appraisal_at(message)
+    row = venues.row[asked.venue]
+    number = find_position(pools, row, asked.group, asked.row, asked.a, asked.b)
+    asked.token0, asked.token1, asked.verb = desk.token0[row], desk.token1[row], REMOVE
+    if number < 0:
+        return OK
+    amount0, amount1 = positions.position_amounts(pools, row, number)
+    fee0, fee1 = positions.uncollected_fees(pools, row, number)
+    asked.amount0, asked.amount1 = amount0 + fee0, amount1 + fee1
+    asked.available, asked.units = 1.0, pools.position[number].liquidity
+    return OK

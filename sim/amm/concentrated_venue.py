@@ -358,6 +358,7 @@ MECHANISM = Mechanism(
     states=orders.unpack.states,
     make=make,
     quote=orders.on_quote,
+    appraise=orders.on_appraise,
     claims=claims,
     sample=sample,
     check=check,

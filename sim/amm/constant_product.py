@@ -18,10 +18,11 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from sim.amm.pool_files import ReserveSource, one_of, reserves_of
+from sim.appraisal import appraisal_at
 from sim.errors import InputError, RefusedError
 from sim.kernel import F8, I8, columnar, handler, kernel, view_of
-from sim.ledger import Ledger, burn, can_pay, mint, slot, transfer
-from sim.orders import order_at, quote_at
+from sim.ledger import Ledger, balance_of, burn, can_pay, mint, slot, transfer
+from sim.orders import REMOVE, order_at, quote_at
 from sim.registry import Claim, Columns, Config, Mechanism, VenueSite, Verb
 from sim.status import Status
 from sim.venues import Venues, show_price
@@ -283,6 +284,21 @@ def _remove(binding, message):  # type: ignore[no-untyped-def]
     return OK
 
 
+@handler
+def _appraise(binding, message):  # type: ignore[no-untyped-def]
+    """Say what an account's shares would give."""
+    pools, ledger, venues = unpack(binding)
+    asked = appraisal_at(message)
+    row = venues.row[asked.venue]
+    shares = balance_of(ledger, asked.group, asked.row, pools.share[row])
+    part = shares / pools.supply[row]
+    asked.token0, asked.token1, asked.verb = pools.token0[row], pools.token1[row], REMOVE
+    asked.amount0 = (pools.reserve0[row] + pools.fees0[row]) * part
+    asked.amount1 = (pools.reserve1[row] + pools.fees1[row]) * part
+    asked.available, asked.units = 1.0, shares
+    return OK
+
+
 def _first_reserves(world: World, site: VenueSite) -> tuple[float, float]:
     """Return the reserves of the start: of equal value at the prices of time 0, or of a file."""
     config = site.config
@@ -363,6 +379,7 @@ MECHANISM = Mechanism(
     states=unpack.states,
     make=make,
     quote=_quote,
+    appraise=_appraise,
     issues=lambda name, config: ((config.chain, f"LP-{name}"),),
     claims=claims,
     sample=sample,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sim.lending import claim_liquidation, standing, unwinding, verbs
+from sim.lending.appraisal import on_appraise
 from sim.lending.building import make
 from sim.lending.channels import CHANNELS
 from sim.lending.reading import (
@@ -38,6 +39,7 @@ MECHANISM = Mechanism(
     states=verbs.unpack_all.states,
     make=make,
     react=verbs.on_block,
+    appraise=on_appraise,
     nodes=lambda config: [(config.chain, symbol) for symbol in config.reserves],
     claims=claims,
     sample=sample,

@@ -320,7 +320,7 @@ def check(world: World, own: tuple[LendingState, LendingDesk]) -> None:
             ("claims", float(asset["scaled_supply"]), float(scaled_claims[k])),
             ("debts", float(asset["scaled_debt"]), float(scaled_debts[k])),
         ):
-            if abs(total - parts) > 1e-9 * (1.0 + abs(total)):
+            if abs(total - parts) > 1e-9 * (1.0 + abs(total)) + 1e-15 * moved:
                 raise InvariantError(
                     f"lending reserve {k} ({name}): {what} of positions add up to {parts:.12g}, "
                     f"not to {total:.12g}"

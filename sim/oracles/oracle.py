@@ -151,7 +151,9 @@ class ExchangeRateSource(Config):
     kind: Literal["exchange_rate"]
     feed: str = Field(description="Oracle of the underlying token.")
     staking: str | None = Field(
-        None, description="Staking protocol whose reported exchange rate counts; or give a rate."
+        None,
+        description="Staking protocol whose reported exchange rate counts, or tranche vault, whose "
+        "rate is the net asset value of a senior share; or give a rate.",
     )
     rate: float | None = Field(
         None,

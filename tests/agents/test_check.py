@@ -4,12 +4,20 @@ import functools
 
 import pytest
 
-from agents.check import check_population, check_rows, watch
+from agents.check import TESTED, check_population, check_rows, watch
 from experiments.kinds import populations
 from sim.errors import InvariantError
 from sim.interpreted import interpreted
 from tests import broken
-from tests.examples import DEPEND_ON_ALL, POPULATIONS, ROWS, market_place, people_of, population_of
+from tests.examples import (
+    ACTS_FOR,
+    DEPEND_ON_ALL,
+    POPULATIONS,
+    ROWS,
+    market_place,
+    people_of,
+    population_of,
+)
 
 RUN_SECONDS = 700.0  # providers look at their pool every ten minutes
 BUSY = {"arbitrageurs", "relayers", "payments", "bridge_users", "cross_chain_arbitrage"}  # 150 s do
@@ -53,6 +61,7 @@ def test_every_population_keeps_the_contract(kind):
         depends_on_all=DEPEND_ON_ALL.get(kind, ()),
         twin=False,
         must_act=True,
+        acts_for=ACTS_FOR.get(kind, TESTED),
     )
     assert len(found) == 64
 

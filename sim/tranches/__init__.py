@@ -1,0 +1,1 @@
+"""Tranche vaults: several claims of different seniority on one portfolio."""
