@@ -1,0 +1,79 @@
+"""Who gained and who lost: the classes, then every population."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from analysis.classes import class_of, gains_by_class
+from analysis.figures.gains import plot_gains
+from analysis.report.blocks import Prose, Section, picture, table_of
+from analysis.report.source import LeftOut
+
+if TYPE_CHECKING:
+    from analysis.report.source import RunSource
+
+_TITLE = "Gains and losses"
+_COLUMNS = {
+    "trading_gain": "trading gain (USD)",
+    "holding_gain": "price change of first holdings (USD)",
+    "gas": "of it gas paid (USD)",
+    "value_end": "value at the end (USD)",
+}
+
+
+def make_section(source: RunSource) -> Section | LeftOut:
+    """Return who gained and who lost, since the start of statistics."""
+    by_population = source.summary.get("by_population", {})
+    gains = gains_by_class(by_population, source.setting)
+    if gains.empty:
+        return LeftOut(_TITLE, "no equity was recorded (records.equity_seconds is 0)")
+    columns = {name: _COLUMNS[name] for name in ("trading_gain", "gas", "holding_gain")}
+    columns["value_end"] = _COLUMNS["value_end"]
+    classes = gains.reset_index()
+    populations = pd.DataFrame(
+        [
+            {"population": name, "class": class_of(name, source.setting), **row}
+            for name, row in by_population.items()
+        ]
+    ).sort_values("trading_gain", kind="stable")
+    blocks = [
+        Prose(_how_to_read(source)),
+        picture(
+            lambda: plot_gains(gains["trading_gain"]) if gains["trading_gain"].any() else None,
+            "Trading gain of each class since the start of statistics: losses to the left "
+            "(hatched), gains to the right; classes below 0.05 % of the largest bar are left out.",
+        ),
+        table_of("gains-by-class", "Gains by class", classes, {"class": "class", **columns}),
+        table_of(
+            "gains-by-population",
+            "Gains by population, protocol account and outside account",
+            populations,
+            {"population": "population", "class": "class", **columns},
+        ),
+    ]
+    return Section("gains", _TITLE, [block for block in blocks if block is not None])
+
+
+def _how_to_read(source: RunSource) -> list[str]:
+    lines = [
+        "A trading gain is the change of an account's value, less what the balances and claims of "
+        "its start are worth more now. Values are at fundamental prices, claims at what could be "
+        "withdrawn for them, never at oracle prices."
+    ]
+    if len(source.table("positions")):
+        lines.append(
+            "Loans count as non-recourse: a debt counts at most its collateral, and what is missing "
+            "is taken from the lenders' claims at once. So a loss of lenders by bad debt has its "
+            "gain with the borrowers, and collateral that lost its worth is a price change of what "
+            "borrowers held."
+        )
+    if (source.value("backing_ratio_min") or 1.0) < 1.0:
+        lines.append(
+            "Wrapped tokens count at the smaller of par and escrow over supply. Cover that was taken "
+            "out of a bridge is a trading loss of “cover of wrapped tokens”; those who held wrapped "
+            "tokens bear it as a price change of their holdings, which is the price change of "
+            "“cover of wrapped tokens” with the other sign."
+        )
+    return lines
