@@ -68,6 +68,11 @@ def make_report(folder: Path | str, repeat: Repeat = Repeat()) -> str:  # noqa: 
 
 
 def _page_of(kind: FolderKind) -> Callable[[Path, Repeat], Page]:
+    """Return who makes the page of a kind of folder; only what it needs is loaded."""
+    if kind == "study":
+        from analysis.report.study_page import study_page
+
+        return study_page
     from analysis.report.run_page import run_page
 
     return run_page

@@ -17,7 +17,7 @@ import numpy as np
 from analysis.style import save, styled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     import pandas as pd
     from matplotlib.axes import Axes
@@ -182,22 +182,38 @@ def number(value: Any, digits: int = 4) -> Cell:
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.number):
         return Cell(str(value))
     exact = value.item() if isinstance(value, np.number) else value
+    return Cell(_digits(exact, digits).replace("-", "−"), exact)
+
+
+def _digits(exact: float, digits: int) -> str:
     if isinstance(exact, int):
-        return Cell(f"{exact:,}", exact)
+        return f"{exact:,}"
     if not math.isfinite(exact):
-        return Cell("never" if exact > 0 else str(exact), exact)
+        return "never" if exact > 0 else str(exact)
     size = abs(exact)
     if size >= 10 ** (digits - 1) or exact == 0.0:
-        return Cell(f"{exact:,.0f}", exact)
+        return f"{exact:,.0f}"
     if size < 1e-4:
-        return Cell(f"{exact:.{digits - 1}g}", exact)
-    places = max(digits - 1 - math.floor(math.log10(size)), 0)
-    return Cell(f"{exact:,.{places}f}", exact)
+        return f"{exact:.{digits - 1}g}"
+    return f"{exact:,.{max(digits - 1 - math.floor(math.log10(size)), 0)}f}"
 
 
-def text(value: Any) -> Cell:
-    """Return the cell of a word."""
-    return Cell(str(value))
+def usd(value: Any) -> Cell:
+    """Return the cell of an amount of USD: whole dollars from a hundred on, else cents."""
+    if value is None or not math.isfinite(value):
+        return Cell("–", "")
+    exact = float(value)
+    if abs(exact) < 0.005:
+        return Cell("0", exact)
+    return Cell(f"{exact:,.{0 if abs(exact) >= 100.0 else 2}f}".replace("-", "−"), exact)
+
+
+def setting(value: Any) -> Cell:
+    """Return the cell of a value of a lever, in as few digits as it was given in."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.number):
+        return Cell(str(value))
+    exact = value.item() if isinstance(value, np.number) else value
+    return Cell(f"{exact:.6g}".replace("-", "−"), exact)
 
 
 def table_of(
@@ -205,7 +221,7 @@ def table_of(
     caption: str,
     frame: pd.DataFrame,
     columns: dict[str, str],
-    percent: Sequence[str] = (),
+    **shown: Collection[str],
 ) -> Table:
     """Return the table of some columns of a frame.
 
@@ -214,12 +230,13 @@ def table_of(
     name, caption : as in `Table`
     frame : one row a row
     columns : heading of each column, by its name in the frame
-    percent : columns that hold fractions, shown in percent
+    shown : columns that are shown by a function of their own, `usd`, `share` (of fractions, in
+        percent) or `setting`; by `number` when not named
     """
-    records = frame[list(columns)].to_dict("records")
+    how = {column: _SHOWN[kind] for kind, names in shown.items() for column in names}
     rows = [
-        [share(row[key]) if key in percent else number(row[key]) for key in columns]
-        for row in records
+        [how.get(key, number)(row[key]) for key in columns]
+        for row in frame[list(columns)].to_dict("records")
     ]
     return Table(name, caption, list(columns.values()), rows)
 
@@ -229,3 +246,6 @@ def share(value: Any) -> Cell:
     if value is None or not math.isfinite(value):
         return Cell("–", "")
     return Cell(f"{number(100.0 * float(value)).text} %", float(value))
+
+
+_SHOWN: dict[str, Callable[[Any], Cell]] = {"usd": usd, "share": share, "setting": setting}

@@ -45,12 +45,15 @@ def make_section(source: RunSource) -> Section | LeftOut:
             "Trading gain of each class since the start of statistics: losses to the left "
             "(hatched), gains to the right; classes below 0.05 % of the largest bar are left out.",
         ),
-        table_of("gains-by-class", "Gains by class", classes, {"class": "class", **columns}),
+        table_of(
+            "gains-by-class", "Gains by class", classes, {"class": "class", **columns}, usd=columns
+        ),
         table_of(
             "gains-by-population",
             "Gains by population, protocol account and outside account",
             populations,
             {"population": "population", "class": "class", **columns},
+            usd=columns,
         ),
     ]
     return Section("gains", _TITLE, [block for block in blocks if block is not None])

@@ -124,7 +124,7 @@ def make_bridges(source: RunSource) -> Section | LeftOut:
     }
     table = table_of(
         "bridges-table", "Bridges; a liquidity network locks and mints inventories", shown, columns,
-        percent=("backing_ratio", "depeg"),
+        share=("backing_ratio", "depeg"),
     )  # fmt: skip
     return Section("bridges", title, [*_figures(source, "bridges"), table])
 
@@ -174,8 +174,9 @@ def _parts(
         return []
     frame = pd.DataFrame([{key: part, **values} for part, values in parts.items()])
     known = {column: words for column, words in columns.items() if column in frame}
-    percent = [column for column in known if column in ("lp_net_return", "price_error_abs_p99")]
-    return [table_of(f"{name}-table", caption, frame, known, percent)]
+    money = [column for column in known if column.endswith("_usd")]
+    shares = [column for column in known if column in ("lp_net_return", "price_error_abs_p99")]
+    return [table_of(f"{name}-table", caption, frame, known, usd=money, share=shares)]
 
 
 def _reserves(source: RunSource) -> list[Table]:
@@ -203,9 +204,8 @@ def _reserves(source: RunSource) -> list[Table]:
         "full": "lent out fully (h)",
         "rate": "highest borrow rate (per year)",
     }
-    return [
-        table_of("reserves", "Reserves of lending markets", frame, columns, ("peak", "end", "rate"))
-    ]
+    kinds = {"usd": ("supplied", "borrowed"), "share": ("peak", "end", "rate")}
+    return [table_of("reserves", "Reserves of lending markets", frame, columns, **kinds)]
 
 
 def _largest_liquidations(source: RunSource) -> list[Table]:
@@ -216,4 +216,5 @@ def _largest_liquidations(source: RunSource) -> list[Table]:
     count = min(_LARGEST, len(done))
     caption = f"The {count} largest of {len(done):,} liquidations" if count > 1 else "Liquidation"
     shown = largest.astype(dict.fromkeys(largest.select_dtypes("category"), "str"))
-    return [table_of("largest-liquidations", caption, shown, _LIQUIDATIONS)]
+    money = ("debt_usd", "seized_usd")
+    return [table_of("largest-liquidations", caption, shown, _LIQUIDATIONS, usd=money)]

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from analysis.metrics import QUANTITIES
-from analysis.report.blocks import Cell, Prose, Section, Table, number, share
+from analysis.report.blocks import Cell, Prose, Section, Table, number, share, usd
 from analysis.report.wording import listed
 
 if TYPE_CHECKING:
     from analysis.report.source import RunSource
 
 _COLUMNS = ("quantity", "value", "unit", "what it is")
+_SHOWN = {"fraction": share, "USD": usd}
 
 
 def make_section(source: RunSource) -> Section:
@@ -22,9 +23,8 @@ def make_section(source: RunSource) -> Section:
         if value is None:
             missing.append(name)
             continue
-        is_share = quantity.unit == "fraction"
-        unit = {"-": "", "fraction": "shown in %"}.get(quantity.unit, quantity.unit)
-        cell = share(value) if is_share else number(value)
+        unit = "" if quantity.unit in ("-", "fraction") else quantity.unit
+        cell = _SHOWN.get(quantity.unit, number)(value)
         rows.append([Cell(name), cell, Cell(unit), Cell(quantity.meaning)])
     blocks = [
         Prose(["The names are those of summary.json; docs/definitions.md defines each of them."]),
