@@ -14,6 +14,8 @@ from typing import Annotated, NoReturn, TextIO
 
 import typer
 
+from experiments.reporting import report
+
 app = typer.Typer(
     name="undertow",
     help="Simulate how stress travels through decentralized finance: pools, lending, bridges.",
@@ -238,6 +240,9 @@ def verdict(
         smallest=smallest,
     )
     raise typer.Exit(code)
+
+
+app.command()(report)
 
 
 @scenarios_app.command("list")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _MOST_CELLS = 16  # values of a lever up to which cells are drawn; beyond, the runs are points
 _MOST_PANELS = 6
 _LABELED = 60  # cells up to which each shows its value
+_DARK = 0.56  # share of the color scale below which white reads better
 _LOW, _HIGH = 0.05, 0.95  # quantiles of the band around a mean
 
 
@@ -133,7 +134,8 @@ def _plot_planes(
             axes.set_title(", ".join(f"{name} = {short(value)}" for name, value in told))
     for axes in panels[len(groups) :]:
         axes.set_visible(False)
-    bar = figure.colorbar(drawn, ax=list(panels[: len(groups)]), label=words)
+    ticks = FuncFormatter(lambda value, _: f"{value:,.6g}")
+    bar = figure.colorbar(drawn, ax=list(panels[: len(groups)]), label=words, format=ticks)
     bar.outline.set_visible(False)  # type: ignore[operator] # theirs says it is a spine
     if not others:
         title(panels[0], _headline(means, levers, outcome))
@@ -178,7 +180,7 @@ def _plot_cells(
 
 
 def _label_cells(axes: Axes, grid: NDArray[np.float64], limits: tuple[float, float]) -> None:
-    middle = (limits[0] + limits[1]) / 2.0
+    middle = limits[0] + _DARK * (limits[1] - limits[0])
     for (j, i), value in np.ndenumerate(grid):
         if np.isfinite(value):
             color = "white" if value < middle else INK

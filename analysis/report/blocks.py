@@ -175,6 +175,9 @@ def picture(draw: Callable[[], Any], caption: str) -> Picture | None:
     return Picture(file.getvalue(), f"{seen}. {caption}" if seen else caption, caption)
 
 
+_SMALLEST = 1e-6  # below, numbers are written with an exponent
+
+
 def number(value: Any, digits: int = 4) -> Cell:
     """Return the cell of a number in a few digits; a dash where there is none."""
     if value is None or (isinstance(value, float | np.floating) and math.isnan(value)):
@@ -193,7 +196,7 @@ def _digits(exact: float, digits: int) -> str:
     size = abs(exact)
     if size >= 10 ** (digits - 1) or exact == 0.0:
         return f"{exact:,.0f}"
-    if size < 1e-4:
+    if size < _SMALLEST:
         return f"{exact:.{digits - 1}g}"
     return f"{exact:,.{max(digits - 1 - math.floor(math.log10(size)), 0)}f}"
 

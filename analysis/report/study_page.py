@@ -24,6 +24,7 @@ from analysis.report.blocks import (
     number,
     picture,
     setting,
+    share,
     table_of,
 )
 from analysis.report.limits import parameters
@@ -235,6 +236,9 @@ def _verdicts(data: DataSet) -> Section:
     if not findings.empty:
         columns = names | {key: words for key, words in _FINDINGS.items() if key in findings}
         caption = "Each requirement at each setting"
+        if findings["requirement"].nunique() == 1:  # say it once, not in every row
+            caption = f"{findings['requirement'].iloc[0]} at each setting"
+            del columns["requirement"]
         blocks.append(table_of("findings", caption, findings, columns, setting=names))
     compared = data.verdict.get("compared", {})
     differences = pd.DataFrame(compared.get("differences", []))
@@ -296,10 +300,12 @@ def _outcome_table(data: DataSet) -> Table:
         for outcome in data.outcomes:
             seen = part[outcome].dropna().astype(float)
             unit = QUANTITIES[outcome].unit if outcome in QUANTITIES else ""
+            shown = share if unit == "fraction" else number
             cells = [setting(value) for value in each]
-            cells += [Cell(outcome), Cell(unit.strip("-")), number(len(seen))]
+            name = "" if unit == "fraction" else unit.strip("-")
+            cells += [Cell(outcome), Cell(name), number(len(seen))]
             found = [seen.mean(), seen.std(), seen.quantile(0.05), seen.median()]
-            cells += [number(float(value)) for value in (*found, seen.quantile(0.95))]
+            cells += [shown(float(value)) for value in (*found, seen.quantile(0.95))]
             rows.append(cells)
     columns = (
         *levers, "outcome", "unit", "runs", "mean", "standard deviation",
