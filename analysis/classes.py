@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from analysis.setting import Setting
 
+COVER = "the cover of wrapped tokens"
 _CLASS_OF_KIND = {
     kind: name
     for name, kinds in {
@@ -47,9 +48,10 @@ _CLASS_OF_ACCOUNT = {
     "outside/insurer": "insurers",
     "lending": "protocol treasuries",
     "cdp": "protocol treasuries",
-    "lock_and_mint": "cover of wrapped tokens",
+    "lock_and_mint": COVER,
     "liquidity_network": "bridge inventories",
 }
+_CENT = 0.01  # USD
 _PARTS = ("value_end", "holding_gain", "trading_gain", "gas")
 
 
@@ -91,5 +93,5 @@ def gains_by_class(
         for name, row in by_population.items()
     ]
     frame = pd.DataFrame(rows, columns=["class", *_PARTS]).groupby("class").sum()
-    is_moved = (frame.abs() > 0.0).any(axis=1)
+    is_moved = (frame.abs() >= _CENT / 2).any(axis=1)
     return frame[is_moved].sort_values("trading_gain")

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sim.errors import InputError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _RUN_COLUMNS = ("run_id", "point", "replication", "seed", "status", "message")
 _ENDED = "ok"  # status of a run that ended

@@ -69,8 +69,10 @@ def _run_again(folder: Path, manifest: dict[str, Any]) -> Repeat:
     lines.append(_command("undertow", "report", place))
     same = manifest.get("code_version") == source_hash()
     notes += [
-        "The same code on the same platform gives the same content hash, below and in the new "
-        "manifest.json.",
+        (
+            "The same code on the same platform gives the same content hash, below and in the new "
+            "manifest.json."
+        ),
         "The code that wrote this page is that of the run."
         if same
         else "The code that wrote this page is not that of the run: numbers may differ.",

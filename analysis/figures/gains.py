@@ -55,8 +55,6 @@ def _signed(amount: float) -> str:
 
 
 def _headline(shown: pd.Series[float]) -> str:
-    best, worst = shown.idxmax(), shown.idxmin()
-    return (
-        f"{str(worst).capitalize()} lost {money(-float(shown[worst]))}; "
-        f"{best} gained {money(float(shown[best]))}"
-    )
+    best, worst = str(shown.index[0]), str(shown.index[-1])
+    lost, gained = money(-float(shown.iloc[-1])), money(float(shown.iloc[0]))
+    return f"{worst[:1].upper()}{worst[1:]} lost {lost}; {best} gained {gained}"

@@ -75,14 +75,12 @@ def _plot_histogram(values: pd.Series[float], words: str, figure: Figure) -> Axe
     return axes
 
 
-def _plot_line(
-    rows: pd.DataFrame, lever: str, outcome: str, words: str, figure: Figure
-) -> Axes:
+def _plot_line(rows: pd.DataFrame, lever: str, outcome: str, words: str, figure: Figure) -> Axes:
     axes: Axes = figure.subplots()
     groups = dict(tuple(rows.groupby(lever)[outcome]))
     values = sorted(groups, key=rank_of)
     is_number = all(isinstance(value, int | float | np.number) for value in values)
-    at = [float(value) for value in values] if is_number else list(range(len(values)))
+    at: list[Any] = values if is_number else list(range(len(values)))
     mean = [groups[value].mean() for value in values]
     low, high = ([groups[value].quantile(q) for value in values] for q in (_LOW, _HIGH))
     axes.fill_between(at, low, high, color=PALETTE[0], alpha=0.25, lw=0, label="90 % of runs")
@@ -136,7 +134,7 @@ def _plot_planes(
         axes.set_visible(False)
     ticks = FuncFormatter(lambda value, _: f"{value:,.6g}")
     bar = figure.colorbar(drawn, ax=list(panels[: len(groups)]), label=words, format=ticks)
-    bar.outline.set_visible(False)  # type: ignore[operator] # theirs says it is a spine
+    bar.outline.set_visible(False)
     if not others:
         title(panels[0], _headline(means, levers, outcome))
     return np.asarray(panels[: len(groups)])

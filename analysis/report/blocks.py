@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +18,14 @@ import numpy as np
 from analysis.style import save, styled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection
 
     import pandas as pd
     from matplotlib.axes import Axes
+
+
+_SHORT = 26  # letters that a cell keeps in one line
+_SMALLEST = 1e-6  # below, numbers are written with an exponent
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,11 @@ class Cell:
         return isinstance(self.value, int | float)
 
     @property
+    def is_short(self) -> bool:
+        """Return whether it is kept in one line."""
+        return len(self.text) <= _SHORT
+
+    @property
     def sort_value(self) -> str:
         """Return the exact value, as text that reads back as the same number."""
         return self.text if self.value is None else repr(self.value).strip("'\"")
@@ -173,9 +183,6 @@ def picture(draw: Callable[[], Any], caption: str) -> Picture | None:
         save(panels[0].figure, file)  # type: ignore[arg-type] # never a part of a figure here
     seen = next((text for panel in panels if (text := panel.get_title(loc="left"))), "")
     return Picture(file.getvalue(), f"{seen}. {caption}" if seen else caption, caption)
-
-
-_SMALLEST = 1e-6  # below, numbers are written with an exponent
 
 
 def number(value: Any, digits: int = 4) -> Cell:

@@ -15,6 +15,19 @@ if TYPE_CHECKING:
 
 _TITLE = "Cascades"
 _STORIES, _ROWS = 10, 25
+_COLUMNS = {
+    "start": "start (s)",
+    "end": "end (s)",
+    "duration": "duration (s)",
+    "debt_usd": "debt liquidated (USD)",
+    "exogenous_usd": "of it by exogenous causes (USD)",
+    "endogenous_usd": "by other liquidations (USD)",
+    "fundamental_usd": "unsafe at fundamental prices too (USD)",
+    "n_liquidations": "liquidations",
+    "n_waves": "waves",
+    "n_participants": "participants",
+    "n_chains": "chains reached",
+}
 
 
 def make_section(source: RunSource) -> Section | LeftOut:
@@ -23,17 +36,22 @@ def make_section(source: RunSource) -> Section | LeftOut:
         return LeftOut(_TITLE, "this version has no analysis of cascades")
     if source.table("liquidations").empty:
         return LeftOut(_TITLE, "nobody was liquidated")
-    found = import_module("analysis.cascades.cascades")
+    found = import_module("analysis.cascades")
     folder = source.run.folder
-    table = found.cascades(folder)
-    measures = [[Cell(plain_words(k)), number(v)] for k, v in found.measures(folder).items()]
-    columns = {str(name): plain_words(name) for name in table.columns}
+    table = found.cascades(folder).head(_ROWS)
+    meanings = getattr(found, "MEASURES", {})
+    measures = [
+        [Cell(meanings.get(name, plain_words(name))), number(value)]
+        for name, value in found.measures(folder).items()
+    ]
+    columns = {str(name): _COLUMNS.get(str(name), plain_words(name)) for name in table.columns}
+    money = [name for name in columns if name.endswith("_usd")]
     return Section(
         "cascades",
         _TITLE,
         [
             Prose(found.stories(folder, n=_STORIES), is_list=True),
             Table("cascade-measures", "Measures of all cascades", ("measure", "value"), measures),
-            table_of("cascades-table", "The largest cascades", table.head(_ROWS), columns),
+            table_of("cascades-table", "The largest cascades", table, columns, usd=money),
         ],
     )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from analysis.classes import class_of, gains_by_class
+from analysis.classes import COVER, class_of, gains_by_class
 from analysis.figures.gains import plot_gains
 from analysis.report.blocks import Prose, Section, picture, table_of
 from analysis.report.source import LeftOut
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from analysis.report.source import RunSource
 
 _TITLE = "Gains and losses"
+_CENT = 0.01  # USD; accounts that never had one are left out
 _COLUMNS = {
     "trading_gain": "trading gain (USD)",
     "holding_gain": "price change of first holdings (USD)",
@@ -36,6 +37,7 @@ def make_section(source: RunSource) -> Section | LeftOut:
         [
             {"population": name, "class": class_of(name, source.setting), **row}
             for name, row in by_population.items()
+            if any(abs(value or 0.0) >= _CENT / 2 for value in row.values())
         ]
     ).sort_values("trading_gain", kind="stable")
     blocks = [
@@ -61,22 +63,24 @@ def make_section(source: RunSource) -> Section | LeftOut:
 
 def _how_to_read(source: RunSource) -> list[str]:
     lines = [
-        "A trading gain is the change of an account's value, less what the balances and claims of "
-        "its start are worth more now. Values are at fundamental prices, claims at what could be "
-        "withdrawn for them, never at oracle prices."
+        (
+            "A trading gain is the change of an account's value, less what the balances and claims "
+            "of its start are worth more now. Values are at fundamental prices, claims at what "
+            "could be withdrawn for them, never at oracle prices."
+        )
     ]
     if len(source.table("positions")):
         lines.append(
-            "Loans count as non-recourse: a debt counts at most its collateral, and what is missing "
-            "is taken from the lenders' claims at once. So a loss of lenders by bad debt has its "
-            "gain with the borrowers, and collateral that lost its worth is a price change of what "
-            "borrowers held."
+            "Loans count as non-recourse: a debt counts at most its collateral, and what is "
+            "missing is taken from the lenders' claims at once. So a loss of lenders by bad debt "
+            "has its gain with the borrowers, and collateral that lost its worth is a price change "
+            "of what borrowers held."
         )
     if (source.value("backing_ratio_min") or 1.0) < 1.0:
         lines.append(
-            "Wrapped tokens count at the smaller of par and escrow over supply. Cover that was taken "
-            "out of a bridge is a trading loss of “cover of wrapped tokens”; those who held wrapped "
-            "tokens bear it as a price change of their holdings, which is the price change of "
-            "“cover of wrapped tokens” with the other sign."
+            "Wrapped tokens count at the smaller of par and escrow over supply. What was taken out "
+            f"of a bridge is a trading loss of {COVER}. Those who held wrapped tokens at the start "
+            f"bear it as a price change of their holdings; with the other sign it stands as a "
+            f"price change of {COVER}."
         )
     return lines

@@ -66,8 +66,9 @@ _CAPTIONS = {
     "the debt, the line its median. Below the red line accounts can be liquidated.",
     "liquidations": "Debt liquidated in each interval and bad debt at reference prices, by chain. "
     "Bad debt is sampled with the debtors, every hour or so.",
-    "utilization": "Share of each reserve that is lent out. At 100 % nobody can withdraw.",
-    "bridges": "Tokens locked and minted, and how far wrapped tokens trade from their par.",
+    "utilization": "Share of each reserve that is lent out, and its borrow rate. At 100 % nobody "
+    "can withdraw.",
+    "bridges": "Cover of wrapped tokens (escrow over supply), and how far they trade from par.",
     "network": "Tokens by what is locked in them at the end, pools and bridges by what flowed "
     "through them in the whole run.",
     "block_space": "Gas prices and orders left waiting, by chain.",

@@ -38,7 +38,7 @@ class Busiest(NamedTuple):
     """The hour of the most liquidated debt."""
 
     start: float
-    count: int
+    n_liquidations: int
     debt: float
 
 
@@ -92,9 +92,7 @@ def busiest_hour(liquidations: pd.DataFrame) -> Busiest | None:
     return Busiest(float(time[first]), int(end[first] - first), float(within[first]))
 
 
-def bad_debt_peak(
-    positions: pd.DataFrame, markets: pd.DataFrame, start: float
-) -> Extreme | None:
+def bad_debt_peak(positions: pd.DataFrame, markets: pd.DataFrame, start: float) -> Extreme | None:
     """Return the largest bad debt since a time, over samples of debtors; None where there is none.
 
     Parameters

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from analysis.reading import Run
 from analysis.series import frame_of, since
 from analysis.setting import Setting, setting_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     import pandas as pd
-
-    from analysis.reading import Run
 
 
 class Repeat(NamedTuple):

@@ -91,9 +91,9 @@ def _story(data: DataSet) -> Section:
         missing = data.n_planned - len(data.rows)
         blocks.append(
             Note(
-                f"{plural(missing, 'run')} of {data.n_planned:,} planned are missing: the sweep has "
-                "not ended. Start it again and it goes on; every number here is of the runs that "
-                "are there."
+                f"{plural(missing, 'run')} of {data.n_planned:,} planned are missing: the sweep "
+                "has not ended. Start it again and it goes on; every number here is of the runs "
+                "that are there."
             )
         )
     blocks.append(Heading("What was found"))
@@ -144,8 +144,10 @@ def _decided(data: DataSet) -> list[str]:
     told = listed(f"{counts[word]:,} {word}" for word in reversed(_ORDER) if word in counts)
     requirements = list(dict.fromkeys(findings["requirement"]))
     lines = [
-        f"Required: {listed(requirements)}. Of {plural(int(counts.sum()), 'setting')}: {told}, all "
-        f"requirements together. {_overall_words(data)}"
+        (
+            f"Required: {listed(requirements)}. Of {plural(int(counts.sum()), 'setting')}: {told}, "
+            f"all requirements together. {_overall_words(data)}"
+        )
     ]
     if stopped := data.verdict.get("stopped"):
         lines.append(f"It ended because: {stopped}.")
@@ -236,7 +238,7 @@ def _verdicts(data: DataSet) -> Section:
     if not findings.empty:
         columns = names | {key: words for key, words in _FINDINGS.items() if key in findings}
         caption = "Each requirement at each setting"
-        if findings["requirement"].nunique() == 1:  # say it once, not in every row
+        if len(set(findings["requirement"])) == 1:  # say it once, not in every row
             caption = f"{findings['requirement'].iloc[0]} at each setting"
             del columns["requirement"]
         blocks.append(table_of("findings", caption, findings, columns, setting=names))
@@ -281,7 +283,7 @@ def _outcome_figure(data: DataSet, outcome: str) -> Any:
         1: "Mean of the runs, and the band that holds 90 % of them",
     }.get(len(data.levers), "Mean of the runs at each setting of the levers")
     caption = f"{outcome}: {meaning}. {shape}; failed runs are left out."
-    is_parted = passing is not None and passing["passes"].nunique() > 1 and len(data.levers) > 1
+    is_parted = passing is not None and len(set(passing["passes"])) > 1 and len(data.levers) > 1
     return picture(
         lambda: plot_outcomes(
             data.ended, data.levers, outcome, quantity.unit if quantity else "", passing
@@ -304,8 +306,8 @@ def _outcome_table(data: DataSet) -> Table:
             cells = [setting(value) for value in each]
             name = "" if unit == "fraction" else unit.strip("-")
             cells += [Cell(outcome), Cell(name), number(len(seen))]
-            found = [seen.mean(), seen.std(), seen.quantile(0.05), seen.median()]
-            cells += [shown(float(value)) for value in (*found, seen.quantile(0.95))]
+            found: list[Any] = [seen.mean(), seen.std(), *seen.quantile([0.05, 0.5, 0.95])]
+            cells += [shown(float(value)) for value in found]
             rows.append(cells)
     columns = (
         *levers, "outcome", "unit", "runs", "mean", "standard deviation",
@@ -334,10 +336,14 @@ def _limits(data: DataSet) -> Section:
     if verdict:
         confidence = float(verdict.get("confidence", 0.0))
         lines = [
-            f"Intervals and verdicts are at a confidence of {percent(confidence)}; "
-            f"{verdict.get('multiplicity', '')}.",
-            "A verdict is conditional on the distribution of what the study varies beside the "
-            "levers, and on the scenario: nothing was drawn that the study does not name.",
+            (
+                f"Intervals and verdicts are at a confidence of {percent(confidence)}; "
+                f"{verdict.get('multiplicity', '')}."
+            ),
+            (
+                "A verdict is conditional on the distribution of what the study varies beside the "
+                "levers, and on the scenario: nothing was drawn that the study does not name."
+            ),
         ]
         responses = verdict.get("book_response", {})
         told = listed(f"{name}: {plain_words(response)}" for name, response in responses.items())

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from analysis.report import moments
 from analysis.report.blocks import Cell, Section, Table
-from analysis.report.story import shock_words
+from analysis.report.happenings import shock_words
 from analysis.report.wording import clock, lasting, percent, plural, price, usd
 from sim.units import GWEI
 
@@ -69,7 +69,7 @@ def _prices(source: RunSource) -> list[Event]:
 def _lending(source: RunSource) -> list[Event]:
     done, events = source.measured("liquidations"), []
     if busiest := moments.busiest_hour(done):
-        count = plural(busiest.count, "liquidation")
+        count = plural(busiest.n_liquidations, "liquidation")
         events += [
             Event(float(done["time"].min()), "first liquidation", str(_first_venue(source))),
             Event(busiest.start, "busiest hour begins", f"{count} of {usd(busiest.debt)}"),
@@ -91,7 +91,7 @@ def _lending(source: RunSource) -> list[Event]:
 
 def _first_venue(source: RunSource) -> str:
     done = source.measured("liquidations")
-    first = done.loc[done["time"].idxmin()]
+    first = done.iloc[int(done["time"].to_numpy().argmin())]
     return f"{first['venue']} on {first['chain']}, {usd(float(first['debt_usd']))}"
 
 

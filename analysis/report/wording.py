@@ -1,4 +1,4 @@
-"""How numbers and times stand in sentences."""
+"""How numbers and times stand in sentences; a number keeps its unit in the same line."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from sim.units import DAY, HOUR, MINUTE
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+_MINUS = "−\u2060"  # and a joiner, so that no line ends between sign and amount
 _LONGEST = 200  # letters of a value in a sentence; the rest is left out
 
 
 def usd(amount: float) -> str:
     """Return USD in four digits or so: $12.4k, −$3.1m."""
-    return money(amount) if amount >= 0.0 or money(-amount) == "$0" else f"−{money(-amount)}"
+    return money(amount) if amount >= 0.0 or money(-amount) == "$0" else f"{_MINUS}{money(-amount)}"
 
 
 def gain(amount: float) -> str:
@@ -27,8 +28,10 @@ def gain(amount: float) -> str:
 def percent(fraction: float) -> str:
     """Return a fraction in percent, in about three digits."""
     size = abs(100.0 * fraction)
+    if size == 0.0:
+        return "0\u00a0%"
     places = 0 if size >= 100.0 else 1 if size >= 10.0 else 2 if size >= 0.1 else 3
-    return f"{100.0 * fraction:.{places}f} %".replace("-", "−")
+    return f"{100.0 * fraction:.{places}f}\u00a0%".replace("-", "−")
 
 
 def price(amount: float) -> str:
@@ -38,7 +41,9 @@ def price(amount: float) -> str:
 
 def clock(seconds: float) -> str:
     """Return a time since the start of the run: 26.3 h, or 12 min within the first hour."""
-    return f"{seconds / HOUR:,.1f} h" if seconds >= HOUR else f"{seconds / MINUTE:.0f} min"
+    return (
+        f"{seconds / HOUR:,.1f}\u00a0h" if seconds >= HOUR else f"{seconds / MINUTE:.0f}\u00a0min"
+    )
 
 
 def lasting(seconds: float) -> str:
@@ -48,8 +53,8 @@ def lasting(seconds: float) -> str:
     for unit, word, places in ((2 * DAY, "days", 1), (2 * HOUR, "h", 1), (2 * MINUTE, "min", 0)):
         if seconds >= unit:
             size = {"days": DAY, "h": HOUR, "min": MINUTE}[word]
-            return f"{seconds / size:.{places}f} {word}".replace(".0 ", " ")
-    return f"{seconds:.0f} s"
+            return f"{seconds / size:.{places}f}\u00a0{word}".replace(".0\u00a0", "\u00a0")
+    return f"{seconds:.0f}\u00a0s"
 
 
 def plural(count: float, one: str, many: str | None = None) -> str:
@@ -72,14 +77,16 @@ def plain_words(name: Any) -> str:
 
 def arguments(values: Mapping[str, Any]) -> str:
     """Return names and values of a description in words, such as those of a shock."""
-    shown = {name: value for name, value in values.items() if value not in (None, "", [], {})}
-    text = ", ".join(f"{plain_words(name)} {_value(value)}" for name, value in shown.items())
+    shown = {
+        name: value for name, value in values.items() if value not in (None, False, "", [], {})
+    }
+    text = ", ".join(f"{plain_words(name)}{_value(value)}" for name, value in shown.items())
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 
 def _value(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
+    if value is True:
+        return ""  # its name says it
     if isinstance(value, int | float):
-        return f"{value:,.6g}"
-    return plain_words(value)
+        return f" {value:,.6g}"
+    return f" {plain_words(value)}"
