@@ -13,9 +13,6 @@ from analysis.metrics import QUANTITIES
 from analysis.report.blocks import (
     Cell,
     Commands,
-    Fact,
-    Facts,
-    Heading,
     Note,
     Page,
     Prose,
@@ -28,6 +25,8 @@ from analysis.report.blocks import (
     table_of,
 )
 from analysis.report.limits import parameters
+from analysis.report.study_story import make_section as make_story
+from analysis.report.study_story import outcomes_told, verdict_by_setting
 from analysis.report.wording import listed, percent, plain_words, plural
 
 if TYPE_CHECKING:
@@ -36,11 +35,9 @@ if TYPE_CHECKING:
     from analysis.data_sets import DataSet
     from analysis.report.source import Repeat
 
-_MOST_FIGURES = 6  # outcomes drawn
 _MOST_FAILED = 50  # failed runs listed
 _MOST_ROWS = 120  # of a table that stands open
 _MOST_VALUES = 8  # values of a factor that are named
-_ORDER = ("FAIL", "UNDECIDED", "PASS")
 _FINDINGS = {
     "requirement": "requirement",
     "verdict": "verdict",
@@ -70,7 +67,7 @@ def study_page(folder: Path, repeat: Repeat) -> Page:
         It is none, or holds no runs.
     """
     data = load_data_set(folder)
-    sections = [_story(data)]
+    sections = [make_story(data)]
     if data.verdict:
         sections.append(_verdicts(data))
     sections.append(_outcomes(data))
@@ -80,144 +77,6 @@ def study_page(folder: Path, repeat: Repeat) -> Page:
     scenario = data.about["scenario"]
     subtitle = f"A study of {scenario.get('name', '')}. {scenario.get('description', '')}"
     return Page(f"Study {data.about['study']}", subtitle.strip(), sections)
-
-
-# --- story ----------------------------------------------------------------------------------------
-
-
-def _story(data: DataSet) -> Section:
-    blocks: list[Any] = [Facts(_facts(data)), Prose(_opening(data))]
-    if len(data.rows) < data.n_planned:
-        missing = data.n_planned - len(data.rows)
-        blocks.append(
-            Note(
-                f"{plural(missing, 'run')} of {data.n_planned:,} planned are missing: the sweep "
-                "has not ended. Start it again and it goes on; every number here is of the runs "
-                "that are there."
-            )
-        )
-    blocks.append(Heading("What was found"))
-    blocks.append(Prose(_found(data), is_list=True))
-    if quote := str(data.verdict.get("quote", "")):
-        blocks += [Heading("To quote"), Prose(quote.splitlines())]
-    return Section("story", "The story", blocks)
-
-
-def _facts(data: DataSet) -> list[Fact]:
-    facts = []
-    if data.verdict:
-        looks = data.verdict.get("looks")
-        told = "looked at once" if looks is None else plural(looks, "look")
-        facts.append(Fact("Verdict", str(data.verdict.get("verdict", "")), told))
-    settings = data.rows.groupby(data.levers).ngroups if data.levers else 1
-    failed = len(data.failed)
-    share = f"{percent(failed / len(data.rows))} of the runs"
-    return [
-        *facts,
-        Fact("Runs", f"{len(data.rows):,}", f"of {data.n_planned:,} planned"),
-        Fact("Failed runs", f"{failed:,}", share if failed else ""),
-        Fact("Settings of the levers", f"{settings:,}", listed(data.levers)),
-    ]
-
-
-def _opening(data: DataSet) -> list[str]:
-    others = [name for name in data.factors if name not in data.levers]
-    runs, seeds = len(data.rows), data.rows["seed"].nunique()
-    words = f"{plural(runs, 'run')} of {data.about['scenario'].get('name', '')}, {seeds:,} seeds"
-    if data.levers:
-        called = "levers" if data.verdict else "what the design combines"
-        words += f"; {called}: {listed(data.levers)}"
-    if others:
-        words += f"; varied beside them: {listed(others)}"
-    return [f"{words}. Settings share their seeds, so that they differ by the levers alone."]
-
-
-def _found(data: DataSet) -> list[str]:
-    return [*_decided(data), *_extremes(data), *_best(data), *_failed_words(data)]
-
-
-def _decided(data: DataSet) -> list[str]:
-    findings = data.findings
-    if findings.empty:
-        return ["No verdict was given on these runs; undertow verdict gives one."]
-    counts = _by_setting(data)["verdict"].value_counts()
-    told = listed(f"{counts[word]:,} {word}" for word in reversed(_ORDER) if word in counts)
-    requirements = list(dict.fromkeys(findings["requirement"]))
-    lines = [
-        (
-            f"Required: {listed(requirements)}. Of {plural(int(counts.sum()), 'setting')}: {told}, "
-            f"all requirements together. {_overall_words(data)}"
-        )
-    ]
-    if stopped := data.verdict.get("stopped"):
-        lines.append(f"It ended because: {stopped}.")
-    return lines
-
-
-def _overall_words(data: DataSet) -> str:
-    return {
-        "PASS": "The study passes, for every setting does.",
-        "FAIL": "The study as a whole fails, for at least one setting does.",
-        "UNDECIDED": "The study is undecided: no setting fails, but not every one passes.",
-    }.get(str(data.verdict.get("verdict")), "")
-
-
-def _by_setting(data: DataSet) -> pd.DataFrame:
-    """Return the worst verdict of each setting of the levers."""
-    findings, levers = data.findings, data.levers
-    rank = findings.assign(rank=findings["verdict"].map(_ORDER.index))
-    if not levers:
-        return pd.DataFrame({"verdict": [_ORDER[int(rank["rank"].min())]]})
-    worst = rank.groupby(levers, sort=False)["rank"].min().reset_index()
-    return worst.assign(verdict=[_ORDER[k] for k in worst["rank"]])
-
-
-def _extremes(data: DataSet) -> list[str]:
-    lines = []
-    for row in data.verdict.get("extreme", []):
-        shown = {name: value for name, value in row.items() if name in data.levers}
-        told = listed(f"{name} = {'none' if v is None else v}" for name, v in shown.items())
-        beyond = f"; the next value, {row.get('next_value')}, is {row.get('next_verdict')}"
-        lines.append(f"The extreme value that passes everything: {told}{beyond}.")
-    return lines
-
-
-def _best(data: DataSet) -> list[str]:
-    """Return where the outcomes of the requirements are extreme."""
-    if not data.levers:
-        return []
-    lines = []
-    for outcome in _drawn(data)[:3]:
-        means = data.ended.groupby(data.levers)[outcome].mean().dropna()
-        if len(means) > 1:
-            high, low = means.idxmax(), means.idxmin()
-            lines.append(
-                f"The mean of {outcome} goes from {_value(outcome, means.min())} at "
-                f"{_setting(data, low)} to {_value(outcome, means.max())} at "
-                f"{_setting(data, high)}."
-            )
-    return lines
-
-
-def _setting(data: DataSet, values: Any) -> str:
-    each = values if isinstance(values, tuple) else (values,)
-    named = zip(data.levers, each, strict=True)
-    return ", ".join(f"{name} = {setting(value).text}" for name, value in named)
-
-
-def _value(outcome: str, value: float) -> str:
-    unit = QUANTITIES[outcome].unit if outcome in QUANTITIES else ""
-    if unit == "fraction":
-        return percent(value)
-    return f"{number(float(value)).text} {unit.strip('-')}".strip()
-
-
-def _failed_words(data: DataSet) -> list[str]:
-    if data.failed.empty:
-        return ["Every run ended."]
-    counts = data.failed["status"].value_counts()
-    told = listed(f"{count:,} {plain_words(status)}" for status, count in counts.items())
-    return [f"Runs that failed: {told}. A failed run counts as a violation of every requirement."]
 
 
 # --- verdicts and outcomes ------------------------------------------------------------------------
@@ -254,27 +113,20 @@ def _verdicts(data: DataSet) -> Section:
 
 
 def _outcomes(data: DataSet) -> Section:
-    drawn = [_outcome_figure(data, outcome) for outcome in _drawn(data)]
+    drawn = [_outcome_figure(data, outcome) for outcome in outcomes_told(data)]
     blocks: list[Any] = [figure for figure in drawn if figure is not None]
     blocks.append(_outcome_table(data))
-    rest = len(data.outcomes) - len(_drawn(data))
+    rest = len(data.outcomes) - len(outcomes_told(data))
     if rest > 0:
         blocks.append(Note(f"{plural(rest, 'further outcome')} in the table only."))
     return Section("outcomes", "Outcomes", blocks)
-
-
-def _drawn(data: DataSet) -> list[str]:
-    """Return the outcomes that are drawn: those of requirements, then the first ones."""
-    text = " ".join(data.findings.get("requirement", []))
-    first = [outcome for outcome in data.outcomes if outcome in text]
-    return list(dict.fromkeys([*first, *data.outcomes]))[:_MOST_FIGURES]
 
 
 def _outcome_figure(data: DataSet, outcome: str) -> Any:
     quantity = QUANTITIES.get(outcome)
     passing = None
     if not data.findings.empty and data.levers:
-        worst = _by_setting(data)
+        worst = verdict_by_setting(data)
         passing = worst.assign(passes=worst["verdict"] == "PASS")
     frontier = " The orange line parts settings that pass from those that do not."
     meaning = quantity.meaning if quantity else plain_words(outcome)
