@@ -28,7 +28,7 @@ def make_section(source: RunSource) -> Section:
         rows.append([Cell(name), cell, Cell(unit), Cell(quantity.meaning)])
     blocks = [
         Prose(["The names are those of summary.json; docs/definitions.md defines each of them."]),
-        Table("quantities", "All quantities of the run", _COLUMNS, rows),
+        Table("quantities-table", "All quantities of the run", _COLUMNS, rows),
     ]
     if missing:
         absent = f"Without a value in this run: {listed(missing)}."

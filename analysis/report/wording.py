@@ -17,12 +17,13 @@ _LONGEST = 200  # letters of a value in a sentence; the rest is left out
 
 def usd(amount: float) -> str:
     """Return USD in four digits or so: $12.4k, −$3.1m."""
-    return money(amount) if amount >= 0.0 or money(-amount) == "$0" else f"{_MINUS}{money(-amount)}"
+    words = money(abs(amount))
+    return f"{_MINUS}{words}" if amount < 0.0 and words != "$0" else words
 
 
 def gain(amount: float) -> str:
     """Return USD with a sign: +$12.4k, −$3.1m."""
-    return f"+{money(amount)}" if amount > 0.0 else usd(amount)
+    return f"+{words}" if (words := usd(amount)) != "$0" and amount > 0.0 else words
 
 
 def percent(fraction: float) -> str:
