@@ -67,15 +67,12 @@ def _run_again(folder: Path, manifest: dict[str, Any]) -> Repeat:
         if named := sorted(set(_files_of(scenario))):
             notes.append(f"It reads files, which must be where it names them: {', '.join(named)}.")
     lines.append(_command("undertow", "report", place))
-    same = manifest.get("code_version") == source_hash()
     notes += [
         (
             "The same code on the same platform gives the same content hash, below and in the new "
             "manifest.json."
         ),
-        "The code that wrote this page is that of the run."
-        if same
-        else "The code that wrote this page is not that of the run: numbers may differ.",
+        _same_code(manifest.get("code_version") == source_hash(), "run"),
     ]
     return Repeat(lines, notes)
 
@@ -141,13 +138,7 @@ def _study_again(folder: Path, about: dict[str, Any]) -> Repeat:
         if is_shipped
         else "STUDY.yaml stands for the study file, which the data set does not hold."
     ]
-    same = about.get("code_version") == code_version()
-    notes.append(
-        "The code that wrote this page is that of the runs."
-        if same
-        else "The code that wrote this page is not that of the runs: numbers may differ, and runs "
-        "of the two do not mix in one data set."
-    )
+    notes.append(_same_code(about.get("code_version") == code_version(), "runs"))
     return Repeat(lines, notes)
 
 
@@ -161,6 +152,26 @@ def _is_same_study(name: str, about: dict[str, Any]) -> bool:
 
 
 def _contagion_again(folder: Path, found: dict[str, Any]) -> Repeat:
-    command = found.get("command")
-    lines = [str(command)] if isinstance(command, str) else []
-    return Repeat([*lines, _command("undertow", "report", str(folder), "--force")])
+    about, place = _read(folder / "study.json"), f"{folder}-again"
+    scenario = about.get("scenario", {})
+    seeds = [*found.get("seeds", []), *found.get("failed_seeds", [])]
+    lines, notes = [], ["The scenario is the shipped one of this version."]
+    file = str(scenario.get("name", found.get("scenario", "")))
+    if shipped_words(scenario) != [file]:
+        file = f"{folder}-scenario.yaml"
+        lines.append(_extraction(folder / "study.json", file))
+        notes = ["The first line takes the scenario as run out of the data set."]
+    words = ["--seeds", str(max(seeds, default=1))]
+    if (orders := found.get("orders_a_seed")) and found.get("method") != "exact":
+        words += ["--subsets", str(orders // 2)]
+    words += ["--channels", ",".join(found.get("channels", []))]
+    lines.append(_command("undertow", "contagion", file, *words, "--out", place))
+    lines.append(_command("undertow", "report", place))
+    notes.append(_same_code(about.get("code_version") == code_version(), "worlds"))
+    return Repeat(lines, notes)
+
+
+def _same_code(is_same: bool, what: str) -> str:
+    if is_same:
+        return f"The code that wrote this page is that of the {what}."
+    return f"The code that wrote this page is not that of the {what}: numbers may differ."

@@ -73,6 +73,10 @@ def _page_of(kind: FolderKind) -> Callable[[Path, Repeat], Page]:
         from analysis.report.study_page import study_page
 
         return study_page
+    if kind == "contagion":
+        from analysis.report.contagion_page import contagion_page
+
+        return contagion_page
     from analysis.report.run_page import run_page
 
     return run_page
