@@ -1,7 +1,8 @@
 """Who is who: the classes of participants to which gains and losses are added up.
 
-Lenders, borrowers, liquidity providers, traders and so on bear losses; liquidators, arbitrageurs,
-attackers, relayers and validators take gains. The trading gains of all classes add up to zero.
+Lenders, borrowers, liquidity providers, traders, holders of wrapped tokens, tranche investors and
+the treasury bear losses; liquidators, arbitrageurs, attacker, relayers, validators and the outside
+take gains. The trading gains of all classes add up to zero.
 """
 
 from __future__ import annotations
@@ -23,19 +24,16 @@ _CLASS_OF_KIND = {
         "lenders": ("suppliers", "rate_seekers"),
         "borrowers": ("borrowers", "vault_owners"),
         "liquidity providers": ("liquidity_providers",),
-        "traders and users": (
-            *("noise_traders", "momentum_traders", "informed_traders"),
-            *("payments", "bridge_users"),
-        ),
+        "traders": ("noise_traders", "momentum_traders", "informed_traders", "payments"),
+        "wrapped holders": ("bridge_users",),
         "tranche investors": ("tranche_investors",),
         "arbitrageurs": (
             *("arbitrageurs", "cycle_arbitrage", "cross_chain_arbitrage"),
             "staking_arbitrageurs",
         ),
         "liquidators": ("liquidators", "keepers"),
-        "attackers": ("exploiter",),
-        "relayers": ("relayers",),
-        "oracle keepers": ("oracle_keepers",),
+        "attacker": ("exploiter",),
+        "relayers": ("relayers", "oracle_keepers"),
     }.items()
     for kind in kinds
 }
@@ -46,8 +44,8 @@ _CLASS_OF_ACCOUNT = {
     "outside/base_fees": "burnt fees",
     "outside/genesis": "holders without an agent",
     "outside/insurer": "insurers",
-    "lending": "protocol treasuries",
-    "cdp": "protocol treasuries",
+    "lending": "treasury",
+    "cdp": "treasury",
     "lock_and_mint": COVER,
     "liquidity_network": "bridge inventories",
 }

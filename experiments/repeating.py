@@ -100,7 +100,7 @@ def shipped_words(scenario: dict[str, Any]) -> list[str]:
 def _extraction(manifest: Path, file: str) -> str:
     code = (
         "import json, sys; "
-        "json.dump(json.load(open(sys.argv[1]))['scenario'], open(sys.argv[2], 'x'))"
+        'json.dump(json.load(open(sys.argv[1]))["scenario"], open(sys.argv[2], "x"))'
     )
     return _command("python", "-c", code, str(manifest), file)
 

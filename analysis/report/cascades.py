@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from analysis.report.blocks import Cell, Prose, Section, Table, number, table_of
-from analysis.report.source import LeftOut
+from analysis.report.markets import figures_of
+from analysis.report.source import LeftOut, has_module
 from analysis.report.wording import plain_words
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _COLUMNS = {
 
 def make_section(source: RunSource) -> Section | LeftOut:
     """Return the largest cascades as stories, their measures and a table of them."""
-    if find_spec("analysis.cascades") is None:
+    if not has_module("analysis.cascades"):
         return LeftOut(_TITLE, "this version has no analysis of cascades")
     if source.table("liquidations").empty:
         return LeftOut(_TITLE, "nobody was liquidated")
@@ -51,6 +51,7 @@ def make_section(source: RunSource) -> Section | LeftOut:
         _TITLE,
         [
             Prose(found.stories(folder, n=_STORIES), is_list=True),
+            *figures_of(source, "cascade_timeline", "cascade_tree"),
             Table("cascade-measures", "Measures of all cascades", ("measure", "value"), measures),
             table_of("cascades-table", "The largest cascades", table, columns, usd=money),
         ],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from analysis.report.blocks import (
@@ -23,6 +22,7 @@ from analysis.report.blocks import (
     share,
 )
 from analysis.report.blocks import usd as usd_cell
+from analysis.report.source import has_module
 from analysis.report.wording import gain, listed, percent, plain_words, plural, usd
 from analysis.style import make_figure
 from sim.errors import InputError
@@ -35,13 +35,13 @@ if TYPE_CHECKING:
 
 _LEAST = 1.0  # USD below which a channel did nothing worth a sentence
 _NEEDED = ("scenario", "seeds", "channels", "effects", "by_party", "victims", "loss", "contagion")
-_MEASURES = {"solo": "alone", "knock_out": "knocked out", "shapley": "Shapley value"}
+_MEASURES = ("solo", "knock_out", "shapley")
 _CAPTIONS = {
     "contagion_shares": "Loss of the victims through each channel, mean over seeds with 95 % "
     "bootstrap intervals: what the channel does alone, what cutting it alone would save, and its "
     "Shapley value. Shapley values add up to the loss by contagion.",
     "contagion_heat_map": "Shapley value of each channel for each party. Victims stand left of the "
-    "line. Rows add up to nothing when the winners' gains are all of the victims' losses.",
+    "line. What one party loses another gains.",
 }
 
 
@@ -141,6 +141,13 @@ def _ranked(ranked: list[dict[str, Any]], content: Mapping[str, Any]) -> list[st
             f"{gain(row['solo']['mean'])}, and cutting it alone would save "
             f"{usd(row['knock_out']['mean'])}."
         )
+    small = [
+        plain_words(row["channel"])
+        for row in ranked
+        if row.get("fires_in", 1.0) and abs(row["shapley"]["mean"]) < _LEAST
+    ]
+    if small:
+        lines.append(f"Below a dollar: {listed(small)}.")
     silent = [row["channel"] for row in ranked if not row.get("fires_in", 1.0)]
     if silent:
         told = listed(plain_words(name) for name in silent)
@@ -172,6 +179,11 @@ def _bearers(content: Mapping[str, Any]) -> list[str]:
         ordered = sorted(parties, key=lambda name: -parties[name])
         told = listed(f"{plain_words(name)} {usd(parties[name])}" for name in ordered)
         lines.append(f"{word} by contagion: {told or 'nobody'}.")
+    if "outside" in winners:
+        lines.append(
+            "The outside gains because it is the outside that bears what a cut channel would have "
+            "passed on: with the channel open it bears that no longer, and the victims do."
+        )
     return lines
 
 
@@ -186,15 +198,16 @@ def _interval(found: Mapping[str, Any]) -> str:
 
 def _channels(content: Mapping[str, Any]) -> list[Any]:
     shares = content.get("shares") or {}
-    columns = ["channel", "fires in (share of seeds)"]
-    for words in _MEASURES.values():
-        columns += [f"{words} (USD)", "from", "to"]
-    columns += ["share of contagion", "borne by the outside when cut (USD)"]
+    columns = (
+        "channel", "fires in seeds", "alone (USD)", "knocked out (USD)", "Shapley value (USD)",
+        "interval from", "to", "share of contagion", "borne outside when cut (USD)",
+    )  # fmt: skip
     rows = []
     for row in content["effects"]:
+        means = [row[measure]["mean"] for measure in _MEASURES]
+        ends = [row["shapley"].get("low"), row["shapley"].get("high")]
         cells = [Cell(row["channel"]), share(row.get("fires_in"))]
-        for measure in _MEASURES:
-            cells += [usd_cell(row[measure].get(part)) for part in ("mean", "low", "high")]
+        cells += [usd_cell(value) for value in (*means, *ends)]
         cells += [share(shares.get(row["channel"])), usd_cell(row.get("absorbed"))]
         rows.append(cells)
     table = Table("effects", "What each channel does to the victims", columns, rows)
@@ -207,7 +220,7 @@ def _parties(content: Mapping[str, Any]) -> list[Any]:
     rows = [
         [
             Cell(plain_words(party)),
-            Cell("victim" if party in victims else "winner"),
+            Cell("victim" if party in victims else "other"),
             *(usd_cell(by_party[channel][party]) for channel in by_party),
             usd_cell(sum(row[party] for row in by_party.values())),
         ]
@@ -220,7 +233,7 @@ def _parties(content: Mapping[str, Any]) -> list[Any]:
 
 def _figure(name: str, content: Mapping[str, Any]) -> list[Picture]:
     """Draw one of the figures of contagion, where this version has them."""
-    if find_spec("analysis.figures.contagion") is None or not content["channels"]:
+    if not has_module("analysis.figures.contagion") or not content["channels"]:
         return []
     plot = import_module("analysis.figures.contagion").FIGURES[name]
     height = 1.6 + 0.55 * max(len(content["channels"]), 4)

@@ -56,6 +56,18 @@ _LIQUIDATIONS = {
     "health_factor": "health factor before",
     "delay": "waited (s)",
 }
+_TRANCHES = {
+    "venue": "vault",
+    "tranche": "tranche",
+    "stage": "stage",
+    "nav": "net asset value (cash)",
+    "fair": "recoverable value (cash)",
+    "loss": "recognized loss (cash)",
+    "income": "income (cash)",
+    "queue": "waiting to leave (cash)",
+    "coverage": "coverage of the senior",
+    "discount": "discount of shares",
+}
 _CAPTIONS = {
     "prices": "Pool prices in color over the reference price in black, and below how far each pool "
     "is from it. Circles are liquidations, their area in proportion to the debt repaid. Dashed "
@@ -72,6 +84,15 @@ _CAPTIONS = {
     "network": "Tokens by what is locked in them at the end, pools and bridges by what flowed "
     "through them in the whole run.",
     "block_space": "Gas prices and orders left waiting, by chain.",
+    "lp_outcomes": "Share of the liquidity providers who made at most so much: against holding "
+    "what they had, and in dollars; one line a population.",
+    "stylized_facts": "Tails of returns, memory of volatility, clustering of liquidations, and "
+    "which stylized facts of real markets this run shows.",
+    "cascade_timeline": "Every wave of liquidations by time and debt; the largest cascades have "
+    "colors of their own.",
+    "cascade_tree": "The waves of the largest cascade and which of them caused which.",
+    "tranches": "Value of the tranches of the largest vault, the last at the bottom, so that "
+    "borders are attachment points; below, who waits to leave, and the discount of traded shares.",
 }
 
 
@@ -80,7 +101,7 @@ def make_pools(source: RunSource) -> Section | LeftOut:
     title = "Prices and pools"
     by_pool, by_asset = source.summary.get("by_pool", {}), source.summary.get("by_asset", {})
     blocks = [
-        *_figures(source, "prices", "liquidity"),
+        *figures_of(source, "prices", "liquidity", "lp_outcomes", "stylized_facts"),
         *_parts("pools", "Pools since the start of statistics", by_pool, _POOLS, "pool"),
         *_parts("assets", "Reference prices at samples", by_asset, _ASSETS, "asset"),
     ]
@@ -95,7 +116,7 @@ def make_lending(source: RunSource) -> Section | LeftOut:
     if not len(source.table("lending")) and not len(source.table("positions")):
         return LeftOut(title, "the run has no lending or CDP market")
     blocks = [
-        *_figures(source, "health", "liquidations", "utilization"),
+        *figures_of(source, "health", "liquidations", "utilization"),
         *_reserves(source),
         *_largest_liquidations(source),
     ]
@@ -127,12 +148,26 @@ def make_bridges(source: RunSource) -> Section | LeftOut:
         "bridges-table", "Bridges; a liquidity network locks and mints inventories", shown, columns,
         share=("backing_ratio", "depeg"),
     )  # fmt: skip
-    return Section("bridges", title, [*_figures(source, "bridges"), table])
+    return Section("bridges", title, [*figures_of(source, "bridges"), table])
+
+
+def make_tranches(source: RunSource) -> Section | LeftOut:
+    """Return tranche vaults: figure, and the tranches at the end."""
+    title = "Tranches"
+    frames = source.run.frames
+    if "tranches" not in frames or frames["tranches"].empty:
+        return LeftOut(title, "the run has no tranche vault")
+    names = frames["tranches"][["venue", "tranche"]].astype(str)
+    last = frames["tranches"].assign(**names).groupby(["venue", "tranche"]).last().reset_index()
+    columns = {column: words for column, words in _TRANCHES.items() if column in last}
+    shares = [column for column in columns if column in ("coverage", "discount")]
+    table = table_of("tranches-table", "Tranches at the end", last, columns, share=shares)
+    return Section("tranches", title, [*figures_of(source, "tranches"), table])
 
 
 def make_network(source: RunSource) -> Section | LeftOut:
     """Return the graph of tokens."""
-    drawn = _figures(source, "network")
+    drawn = figures_of(source, "network")
     title = "Who is joined to whom"
     return Section("network", title, drawn) if drawn else LeftOut(title, "the run has no pool")
 
@@ -142,7 +177,7 @@ def make_block_space(source: RunSource) -> Section | LeftOut:
     by_status = source.summary.get("by_status", {})
     rows = [[Cell(status), number(count)] for status, count in by_status.items()]
     blocks = [
-        *_figures(source, "block_space"),
+        *figures_of(source, "block_space"),
         *_parts("chains", "Chains", source.summary.get("by_chain", {}), _CHAINS, "chain"),
         Table("statuses", "Order legs by how they ended", ("status", "order legs"), rows),
     ]
@@ -151,18 +186,20 @@ def make_block_space(source: RunSource) -> Section | LeftOut:
 
 def make_other_figures(source: RunSource) -> Section | LeftOut:
     """Return the figures that no other section shows."""
-    drawn = _figures(source, *(name for name in sorted(FIGURES) if name not in _CAPTIONS))
+    drawn = figures_of(source, *(name for name in sorted(FIGURES) if name not in _CAPTIONS))
     title = "Further figures"
     return Section("figures", title, drawn) if drawn else LeftOut(title, "there are none")
 
 
-def _figures(source: RunSource, *names: str) -> list[Picture]:
+def figures_of(source: RunSource, *names: str) -> list[Picture]:
+    """Draw those of some figures that this version has and the run has data for."""
     drawn = [
         picture(
             lambda name=name: FIGURES[name](source.run.frames, source.setting),  # type: ignore[misc]
             _CAPTIONS.get(name, plain_words(name).capitalize() + "."),
         )
         for name in names
+        if name in FIGURES
     ]
     return [one for one in drawn if one is not None]
 

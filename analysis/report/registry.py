@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from analysis.report import cascades, gains, markets, quantities, story, timeline
+from analysis.report import cascades, exposures, gains, markets, quantities, story, timeline
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,9 @@ RUN_SECTIONS: tuple[Callable[[RunSource], Section | LeftOut], ...] = (
     markets.make_lending,
     markets.make_pools,
     markets.make_bridges,
+    markets.make_tranches,
     markets.make_network,
+    exposures.make_section,
     markets.make_block_space,
     markets.make_other_figures,
     quantities.make_section,

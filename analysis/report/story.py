@@ -109,8 +109,8 @@ def _short_story(source: RunSource) -> list[str]:
     if len(gains) and gains.iloc[0] < -_SMALL:
         first, last = gains.index[0], gains.index[-1]
         parts.append(
-            f"By what happened, {first} lost most of all classes ({gain(float(gains.iloc[0]))}), "
-            f"and {last} gained most ({gain(float(gains.iloc[-1]))})."
+            f"Of all classes, the largest loss is that of {first} ({gain(float(gains.iloc[0]))}), "
+            f"the largest gain that of {last} ({gain(float(gains.iloc[-1]))})."
         )
     return [" ".join(parts)] if parts else []
 

@@ -92,7 +92,7 @@ def test_losers_and_winners_are_named_by_class_in_order(tmp_path):
     }
     told = plain(who_gained(source_of(tmp_path / "run", manifest, {"equity": equity})))
     assert told.startswith(
-        "Lost: lenders −$500 and liquidity providers −$100. Gained: attackers +$600."
+        "Lost: lenders −$500 and liquidity providers −$100. Gained: attacker +$600."
     )
     assert "They add up to $0 over all" in told
 
