@@ -30,6 +30,11 @@ _COLUMNS = {
 }
 
 
+def _whole(value: float) -> Cell:
+    """Return the cell of a measure; counts are whole numbers, however they are stored."""
+    return number(int(value) if float(value).is_integer() else value)
+
+
 def make_section(source: RunSource) -> Section | LeftOut:
     """Return the largest cascades as stories, their measures and a table of them."""
     if not has_module("analysis.cascades"):
@@ -41,7 +46,7 @@ def make_section(source: RunSource) -> Section | LeftOut:
     table = found.cascades(folder).head(_ROWS)
     meanings = getattr(found, "MEASURES", {})
     measures = [
-        [Cell(meanings.get(name, plain_words(name))), number(value)]
+        [Cell(meanings.get(name, plain_words(name))), _whole(value)]
         for name, value in found.measures(folder).items()
     ]
     columns = {str(name): _COLUMNS.get(str(name), plain_words(name)) for name in table.columns}
@@ -50,7 +55,7 @@ def make_section(source: RunSource) -> Section | LeftOut:
         "cascades",
         _TITLE,
         [
-            Prose(found.stories(folder, n=_STORIES), is_list=True),
+            Prose(found.stories(folder, n=_STORIES)),
             *figures_of(source, "cascade_timeline", "cascade_tree"),
             Table("cascade-measures", "Measures of all cascades", ("measure", "value"), measures),
             table_of("cascades-table", "The largest cascades", table, columns, usd=money),

@@ -90,7 +90,7 @@ _CAPTIONS = {
     "which stylized facts of real markets this run shows.",
     "cascade_timeline": "Every wave of liquidations by time and debt; the largest cascades have "
     "colors of their own.",
-    "cascade_tree": "The waves of the largest cascade and which of them caused which.",
+    "cascade_tree": "The waves of one cascade: which of them caused which.",
     "tranches": "Value of the tranches of the largest vault, the last at the bottom, so that "
     "borders are attachment points; below, who waits to leave, and the discount of traded shares.",
 }
