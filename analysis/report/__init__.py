@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from analysis.report.page import as_html
 from analysis.report.source import Repeat
-from sim.errors import InputError
+from sim.errors import InputError, UndertowError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,7 +64,16 @@ def make_report(folder: Path | str, repeat: Repeat = Repeat()) -> str:  # noqa: 
         It is not such a folder, or what it holds is not finished.
     """
     place = Path(folder)
-    return as_html(_page_of(kind_of(place))(place, repeat))
+    make_page = _page_of(kind_of(place))
+    try:
+        return as_html(make_page(place, repeat))
+    except UndertowError:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError) as error:  # what others have written
+        raise InputError(
+            f"{place} holds what this version cannot read ({type(error).__name__}: {error}); "
+            "it may be of another version, or changed: make the result again"
+        ) from error
 
 
 def _page_of(kind: FolderKind) -> Callable[[Path, Repeat], Page]:

@@ -66,7 +66,9 @@ def _how_to_read(source: RunSource) -> list[str]:
         (
             "A trading gain is the change of an account's value, less what the balances and claims "
             "of its start are worth more now. Values are at fundamental prices, claims at what "
-            "could be withdrawn for them, never at oracle prices."
+            "could be withdrawn for them, never at oracle prices. So it includes what tokens that "
+            "were bought or sold gained in price afterwards: it is not the profit of each trade at "
+            "its own time, which arbitrage_profit and markouts are."
         )
     ]
     if len(source.table("positions")):

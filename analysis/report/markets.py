@@ -184,11 +184,10 @@ def make_block_space(source: RunSource) -> Section | LeftOut:
     return Section("block-space", "Block space and orders", blocks)
 
 
-def make_other_figures(source: RunSource) -> Section | LeftOut:
-    """Return the figures that no other section shows."""
+def make_other_figures(source: RunSource) -> Section:
+    """Return the figures that no other section shows; there may be none."""
     drawn = figures_of(source, *(name for name in sorted(FIGURES) if name not in _CAPTIONS))
-    title = "Further figures"
-    return Section("figures", title, drawn) if drawn else LeftOut(title, "there are none")
+    return Section("figures", "Further figures", drawn)
 
 
 def figures_of(source: RunSource, *names: str) -> list[Picture]:

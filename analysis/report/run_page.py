@@ -31,7 +31,10 @@ def run_page(folder: Path, repeat: Repeat) -> Page:
     left_out: list[LeftOut] = []
     for make in RUN_SECTIONS:
         made = make(source)
-        (left_out if isinstance(made, LeftOut) else sections).append(made)  # type: ignore[arg-type]
+        if isinstance(made, LeftOut):
+            left_out.append(made)
+        elif made.blocks:
+            sections.append(made)
     sections += [make_limits(source, left_out), make_repeat(source)]
     name, seed = source.setting.name, run.manifest["seed"]
     subtitle = str(source.scenario.get("description", "")).strip()

@@ -233,6 +233,14 @@ def test_a_run_without_summary_is_refused(tmp_path):
         make_report(folder)
 
 
+def test_a_summary_that_makes_no_sense_is_refused_in_one_message(tmp_path):
+    folder = tmp_path / "run"
+    write_run(folder, quiet_manifest(), {})
+    (folder / "summary.json").write_text(json.dumps({"by_population": [1, 2]}), "utf-8")
+    with pytest.raises(InputError, match="holds what this version cannot read"):
+        make_report(folder)
+
+
 def test_a_folder_without_records_is_refused(tmp_path):
     (tmp_path / "manifest.json").write_text(json.dumps({"status": "done"}), "utf-8")
     with pytest.raises(RunFolderError, match="has no records"):
