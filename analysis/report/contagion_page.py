@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from analysis.report.source import Repeat
 
+_FEW = 10  # seeds below which bootstrap intervals are too narrow
 _LEAST = 1.0  # USD below which a channel did nothing worth a sentence
 _NEEDED = ("scenario", "seeds", "channels", "effects", "by_party", "victims", "loss", "contagion")
 _MEASURES = ("solo", "knock_out", "shapley")
@@ -181,8 +182,8 @@ def _bearers(content: Mapping[str, Any]) -> list[str]:
         lines.append(f"{word} by contagion: {told or 'nobody'}.")
     if "outside" in winners:
         lines.append(
-            "The outside gains because it is the outside that bears what a cut channel would have "
-            "passed on: with the channel open it bears that no longer, and the victims do."
+            "The outside bears what a cut channel would have passed on. With the channel open it "
+            "bears that no longer, which counts as its gain here."
         )
     return lines
 
@@ -252,6 +253,9 @@ def _limits(content: Mapping[str, Any]) -> list[Any]:
     if failed := content.get("failed_seeds"):
         told = listed(str(seed) for seed in failed)
         blocks.append(Note(f"Seeds left out because a world of theirs failed: {told}."))
+    if len(content["seeds"]) < _FEW:
+        few = f"With {seeds}, bootstrap intervals are too narrow: run more before quoting them."
+        blocks.append(Note(few))
     lines = [
         (
             "A channel is cut by replacing what it transmits by its stress-free value; shocks and "

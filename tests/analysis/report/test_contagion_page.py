@@ -73,6 +73,7 @@ def test_the_story_splits_the_loss_and_ranks_the_channels(page):
         "Lost by contagion: lenders $5.0m and wrapped holders $2.0m.",
         "Gained by contagion: attacker $7.0m.",
         "Seeds left out because a world of theirs failed: 3.",
+        "With 3 seeds, bootstrap intervals are too narrow",
     ):
         assert words in page.text
     assert page.text.index("bridge: +$6.0m") < page.text.index("lender run: +$1.0m")
