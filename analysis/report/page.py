@@ -12,7 +12,6 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import jinja2
-from markupsafe import Markup
 
 if TYPE_CHECKING:
     from analysis.report.blocks import Page
@@ -29,8 +28,8 @@ def as_html(page: Page) -> str:
     return environment.from_string(_part("report.html.j2")).render(
         page=page,
         generator=GENERATOR,
-        style=Markup(style),  # noqa: S704 - ours
-        script=Markup(script),  # noqa: S704 - ours
+        style=style,
+        script=script,
         style_hash=_hash_of(style),
         script_hash=_hash_of(script),
         footer="Made by undertow report from recorded files alone. A simulation is not a forecast.",
