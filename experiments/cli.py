@@ -16,6 +16,7 @@ import typer
 
 from experiments.contagion.commands import contagion
 from experiments.networks import add_network_commands
+from experiments.reporting import report
 
 app = typer.Typer(
     name="undertow",
@@ -254,6 +255,7 @@ def verdict(
 
 
 app.command()(contagion)
+app.command()(report)
 
 
 @scenarios_app.command("list")

@@ -65,8 +65,15 @@ def _why_not_ours(place: Path) -> str:
         return ""
     if not _is_manifest(place / "manifest.json"):
         return "is not a run folder"
-    strange = [name for name in found if name not in PARTS]
+    strange = [name for name in found if name not in PARTS and not _is_page(place / name)]
     return f"holds {strange[0]!r}, which no run wrote" if strange else ""
+
+
+def _is_page(file: Path) -> bool:
+    """Return whether it is the report that was made of the run, where that is written."""
+    from experiments.reporting import NAME, is_page
+
+    return file.name == NAME and is_page(file)
 
 
 def _is_manifest(file: Path) -> bool:
