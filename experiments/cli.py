@@ -14,6 +14,8 @@ from typing import Annotated, NoReturn, TextIO
 
 import typer
 
+from experiments.dashboard.commands import dashboard
+
 app = typer.Typer(
     name="undertow",
     help="Simulate how stress travels through decentralized finance: pools, lending, bridges.",
@@ -24,6 +26,7 @@ app = typer.Typer(
 )
 scenarios_app = typer.Typer(help="List, show and check scenarios.", no_args_is_help=True)
 app.add_typer(scenarios_app, name="scenarios")
+app.command()(dashboard)
 
 PACKAGES = ("sim", "agents", "experiments", "analysis")
 _STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)

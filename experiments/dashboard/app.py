@@ -1,0 +1,130 @@
+"""The page: Mesa's frame with our panels; every browser session has a run of its own."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import solara
+from mesa.visualization import Slider
+
+from experiments.dashboard.controls import SPEEDS, ShockControls, SpeedControl, speed_of
+from experiments.dashboard.feed import clock, table_of, usd_text
+from experiments.dashboard.graph import graph_option
+from experiments.dashboard.health import health_option
+from experiments.dashboard.live_run import LiveRun
+from experiments.dashboard.parameters import sliders_of
+from experiments.dashboard.prices import prices_option
+
+with warnings.catch_warnings():  # a rule of solara's that Mesa's own component breaks
+    warnings.simplefilter("ignore", UserWarning)
+    from mesa.visualization import SolaraViz
+
+if TYPE_CHECKING:
+    from experiments.scenario import Scenario
+
+_PAUSE = 21  # ms between frames; the least that keeps a browser in step with the server
+_CHART = {"style": "height: 350px; width: 100%"}
+
+
+@dataclass
+class Shown:
+    """What the server of this process shows: set once, before it starts."""
+
+    scenario: Scenario | None = None
+    seed: int = 1
+
+
+shown = Shown()
+
+
+def parameters_of(scenario: Scenario, seed: int) -> dict[str, Any]:
+    """Return the parameters of Mesa's frame: what is fixed, the seed, and the sliders."""
+    sliders = {
+        name: Slider(range_.label, range_.neutral, range_.low, range_.high, range_.step)
+        for name, range_ in sliders_of(scenario).items()
+    }
+    seed_field = {"type": "InputText", "value": str(seed), "label": "Seed"}
+    return {"watched": scenario, "seed": seed_field, **sliders}
+
+
+@solara.component
+def Page() -> None:
+    """Show the scenario that the server was started with."""
+    if shown.scenario is None:
+        solara.Error("No scenario is shown; start the page with: undertow dashboard SCENARIO")
+    else:
+        Dashboard(shown.scenario, shown.seed)
+
+
+@solara.component
+def Dashboard(scenario: Scenario, seed: int) -> None:
+    """Show a scenario; the run is made here, so that no other session has it."""
+    first = solara.use_memo(lambda: LiveRun(scenario, seed), [])
+    run = solara.use_reactive(first)
+    speed = solara.use_reactive(speed_of(first.step_seconds))
+    parameters = solara.use_memo(lambda: parameters_of(scenario, seed), [])
+    run.value.step_seconds = SPEEDS[speed.value]
+    SolaraViz(
+        run,
+        components=[(panel, 0) for panel in (Graph, Prices, Health, Happenings)],
+        model_params=parameters,
+        play_interval=_PAUSE,
+        name=f"Undertow: {scenario.name}",
+    )
+    with solara.Sidebar(), solara.Column(gap="8px"):
+        SpeedControl(speed)
+        ShockControls(run.value)
+        _Repeat(run.value)
+
+
+@solara.component
+def _Repeat(run: LiveRun) -> None:
+    """Offer the scenario as it was watched, to be run again."""
+    with solara.Card("Repeat", margin=0):
+        name = f"{run.watched.name}-as-watched.yaml"
+        if not run.fault:
+            solara.FileDownload(run.file_as_run, filename=name, label="Scenario as watched")
+
+
+# --- panels --------------------------------------------------------------------------------------
+# Functions, not components: Mesa's frame makes components of them that follow its steps.
+
+
+def Graph(run: LiveRun) -> None:
+    """Show the token graph."""
+    if run.reading is None:
+        solara.Error(run.fault)
+    else:
+        with solara.Card(margin=0):
+            solara.FigureEcharts(graph_option(run.reading), attributes=_CHART, responsive=True)
+
+
+def Prices(run: LiveRun) -> None:
+    """Show prices through time."""
+    with solara.Card(margin=0):
+        option = prices_option(run.history, run.marks)
+        solara.FigureEcharts(option, attributes=_CHART, responsive=True)
+
+
+def Health(run: LiveRun) -> None:
+    """Show debts by health."""
+    if run.reading is not None:
+        with solara.Card(margin=0):
+            option = health_option(run.reading.health, run.history, run.marks)
+            solara.FigureEcharts(option, attributes=_CHART, responsive=True)
+
+
+def Happenings(run: LiveRun) -> None:
+    """Show liquidations and shocks, newest first."""
+    with solara.Card(margin=0, style={"height": "100%", "overflow": "hidden"}):
+        solara.HTML("div", _headline(run), style="font-weight:600;margin-bottom:6px")
+        solara.HTML("div", table_of(run.events))
+
+
+def _headline(run: LiveRun) -> str:
+    return (
+        f"{clock(run.time)} h of {clock(run.watched.horizon)} h &nbsp; "
+        f"{run.n_liquidations:,} liquidations, {usd_text(run.liquidated)}"
+    )
