@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import solara
-from mesa.visualization import Slider
 
 from experiments.dashboard.controls import SPEEDS, ShockControls, SpeedControl, speed_of
 from experiments.dashboard.feed import clock, table_of, usd_text
@@ -19,12 +18,14 @@ from experiments.dashboard.prices import prices_option
 
 with warnings.catch_warnings():  # a rule of solara's that Mesa's own component breaks
     warnings.simplefilter("ignore", UserWarning)
-    from mesa.visualization import SolaraViz
+    from mesa.visualization import Slider, SolaraViz
+    from mesa.visualization.utils import update_counter
 
 if TYPE_CHECKING:
     from experiments.scenario import Scenario
 
 _PAUSE = 21  # ms between frames; the least that keeps a browser in step with the server
+_CSS = ".v-tabs { display: none } .v-main .solara-autorouter-content { padding-top: 0 }"
 _CHART = {"style": "height: 350px; width: 100%"}
 
 
@@ -66,6 +67,7 @@ def Dashboard(scenario: Scenario, seed: int) -> None:
     speed = solara.use_reactive(speed_of(first.step_seconds))
     parameters = solara.use_memo(lambda: parameters_of(scenario, seed), [])
     run.value.step_seconds = SPEEDS[speed.value]
+    solara.Style(_CSS)
     SolaraViz(
         run,
         components=[(panel, 0) for panel in (Graph, Prices, Health, Happenings)],
@@ -73,27 +75,35 @@ def Dashboard(scenario: Scenario, seed: int) -> None:
         play_interval=_PAUSE,
         name=f"Undertow: {scenario.name}",
     )
-    with solara.Sidebar(), solara.Column(gap="8px"):
-        SpeedControl(speed)
-        ShockControls(run.value)
-        _Repeat(run.value)
+    _Beside(run.value, speed)
 
 
 @solara.component
-def _Repeat(run: LiveRun) -> None:
-    """Offer the scenario as it was watched, to be run again."""
-    with solara.Card("Repeat", margin=0):
-        name = f"{run.watched.name}-as-watched.yaml"
-        if not run.fault:
-            solara.FileDownload(run.file_as_run, filename=name, label="Scenario as watched")
+def _Beside(run: LiveRun, speed: solara.Reactive[str]) -> None:
+    """Add our controls below Mesa's: solara sorts the side bar by the depth of who adds to it."""
+    _Cards(run, speed)
+
+
+@solara.component
+def _Cards(run: LiveRun, speed: solara.Reactive[str]) -> None:
+    with solara.Sidebar(), solara.Column(gap="8px"):
+        SpeedControl(speed)
+        ShockControls(run)
+        with solara.Card("Repeat", margin=0):
+            name = f"{run.watched.name}-as-watched.yaml"
+            if not run.fault:
+                solara.FileDownload(run.file_as_run, filename=name, label="Scenario as watched")
 
 
 # --- panels --------------------------------------------------------------------------------------
-# Functions, not components: Mesa's frame makes components of them that follow its steps.
+# Each follows the steps of Mesa's frame. The frame would do so for plain functions, but as new
+# components whenever it is drawn itself, and every chart would be built again.
 
 
+@solara.component
 def Graph(run: LiveRun) -> None:
     """Show the token graph."""
+    update_counter.get()
     if run.reading is None:
         solara.Error(run.fault)
     else:
@@ -101,23 +111,29 @@ def Graph(run: LiveRun) -> None:
             solara.FigureEcharts(graph_option(run.reading), attributes=_CHART, responsive=True)
 
 
+@solara.component
 def Prices(run: LiveRun) -> None:
     """Show prices through time."""
+    update_counter.get()
     with solara.Card(margin=0):
         option = prices_option(run.history, run.marks)
         solara.FigureEcharts(option, attributes=_CHART, responsive=True)
 
 
+@solara.component
 def Health(run: LiveRun) -> None:
     """Show debts by health."""
+    update_counter.get()
     if run.reading is not None:
         with solara.Card(margin=0):
             option = health_option(run.reading.health, run.history, run.marks)
             solara.FigureEcharts(option, attributes=_CHART, responsive=True)
 
 
+@solara.component
 def Happenings(run: LiveRun) -> None:
     """Show liquidations and shocks, newest first."""
+    update_counter.get()
     with solara.Card(margin=0, style={"height": "100%", "overflow": "hidden"}):
         solara.HTML("div", _headline(run), style="font-weight:600;margin-bottom:6px")
         solara.HTML("div", table_of(run.events))

@@ -35,7 +35,14 @@ def speed_of(seconds: float) -> str:
 def SpeedControl(speed: solara.Reactive[str]) -> None:
     """Let the user choose how much simulated time one step takes."""
     with solara.Card("Speed", margin=0):
-        solara.SliderValue("Simulated time per step:", value=speed, values=[*SPEEDS])
+        labels = [*SPEEDS]
+        solara.SliderInt(
+            f"{speed.value} a step",
+            value=labels.index(speed.value),
+            on_value=lambda k: speed.set(labels[k]),
+            max=len(labels) - 1,
+            thumb_label=False,
+        )
 
 
 @solara.component
@@ -48,7 +55,7 @@ def ShockControls(run: LiveRun) -> None:
         say(f"{kind.replace('_', ' ')} comes with the next step after {run.time / HOUR:.2f} h")
 
     targets = run.targets
-    with solara.Card("Shocks", margin=0), solara.Column(gap="4px"):
+    with solara.Card("Shocks", margin=0), solara.Column(gap="16px"):
         if targets.assets:
             _PriceGap(targets.assets, inject)
         if targets.bridges:

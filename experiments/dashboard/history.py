@@ -31,7 +31,7 @@ class History:
         if self.time and (self._n_given - 1) % self._stride:
             self._drop_last()
         self._n_given += 1
-        for name in values.keys() - self.values.keys():
+        for name in [name for name in values if name not in self.values]:
             self.values[name] = [math.nan] * len(self.time)
         self.time.append(time)
         for name, column in self.values.items():

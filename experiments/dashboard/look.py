@@ -69,9 +69,11 @@ def legend(names: list[str], top: int) -> dict[str, Any]:
         "type": "scroll",
         "top": top,
         "right": 8,
-        "left": 150,
-        "itemWidth": 22,
+        "left": 130,
+        "itemWidth": 20,
         "itemHeight": 8,
+        "itemGap": 8,
+        "icon": "roundRect",
         "textStyle": {"color": TEXT, "fontSize": 10},
     }
 

@@ -52,12 +52,17 @@ def prices_option(history: History, shocks: list[tuple[float, str]]) -> dict[str
 
 
 def _price_lines(history: History) -> list[dict[str, Any]]:
-    moving = []
-    for name, values in history.values.items():
-        kind, _, asset = name.partition(" ")
-        if kind == "price" and (max(values) - min(values) > _STILL * values[0] or not moving):
-            moving.append((asset, history.points(name, 100.0 / values[0])))
-    return [line(asset, points, k, 0) for k, (asset, points) in enumerate(moving[:_MOST])]
+    """Return the assets that have moved; all of them as long as none has."""
+    names = [name for name in history.values if name.startswith("price ")]
+    moving = [name for name in names if _moves(history.values[name])] or names
+    return [
+        line(name.partition(" ")[2], history.points(name, 100.0 / history.values[name][0]), k, 0)
+        for k, name in enumerate(moving[:_MOST])
+    ]
+
+
+def _moves(values: list[float]) -> bool:
+    return max(values) - min(values) > _STILL * values[0]
 
 
 def _gap_lines(history: History) -> list[dict[str, Any]]:
