@@ -22,6 +22,8 @@ with warnings.catch_warnings():  # a rule of solara's that Mesa's own component 
     from mesa.visualization.utils import update_counter
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from experiments.scenario import Scenario
 
 _PAUSE = 21  # ms between frames; the least that keeps a browser in step with the server
@@ -96,51 +98,69 @@ def _Cards(run: LiveRun, speed: solara.Reactive[str]) -> None:
 
 
 # --- panels --------------------------------------------------------------------------------------
-# Each follows the steps of Mesa's frame. The frame would do so for plain functions, but as new
-# components whenever it is drawn itself, and every chart would be built again.
+# A panel is drawn once for each run. After each step it sets one property of one widget, past
+# reacton, which would walk through every number of every chart.
+
+
+def _use_frames(
+    run: LiveRun, element: solara.Element, name: str, make: Callable[[], Any]
+) -> None:
+    """Set a property of an element's widget now and after each step."""
+
+    def follow() -> Callable[[], None]:
+        widget = solara.get_widget(element)
+
+        def show(_: int = 0) -> None:
+            setattr(widget, name, make())
+
+        show()
+        stop: Callable[[], None] = update_counter.subscribe(show)
+        return stop
+
+    solara.use_effect(follow, [run])
 
 
 @solara.component
 def Graph(run: LiveRun) -> None:
-    """Show the token graph."""
-    update_counter.get()
-    if run.reading is None:
+    """Show the token graph, or why there is none."""
+    if run.fault:
         solara.Error(run.fault)
     else:
-        with solara.Card(margin=0):
-            solara.FigureEcharts(graph_option(run.reading), attributes=_CHART, responsive=True)
+        _Chart(run, lambda: graph_option(run.now))
 
 
 @solara.component
 def Prices(run: LiveRun) -> None:
     """Show prices through time."""
-    update_counter.get()
-    with solara.Card(margin=0):
-        option = prices_option(run.history, run.marks)
-        solara.FigureEcharts(option, attributes=_CHART, responsive=True)
+    if not run.fault:
+        _Chart(run, lambda: prices_option(run.history, run.marks))
 
 
 @solara.component
 def Health(run: LiveRun) -> None:
     """Show debts by health."""
-    update_counter.get()
-    if run.reading is not None:
-        with solara.Card(margin=0):
-            option = health_option(run.reading.health, run.history, run.marks)
-            solara.FigureEcharts(option, attributes=_CHART, responsive=True)
+    if not run.fault:
+        _Chart(run, lambda: health_option(run.now.health, run.history, run.marks))
+
+
+@solara.component
+def _Chart(run: LiveRun, make: Callable[[], dict[str, Any]]) -> None:
+    with solara.Card(margin=0):
+        figure = solara.FigureEcharts({}, attributes=_CHART, responsive=True)
+    _use_frames(run, figure, "option", make)
 
 
 @solara.component
 def Happenings(run: LiveRun) -> None:
     """Show liquidations and shocks, newest first."""
-    update_counter.get()
     with solara.Card(margin=0, style={"height": "100%", "overflow": "hidden"}):
-        solara.HTML("div", _headline(run), style="font-weight:600;margin-bottom:6px")
-        solara.HTML("div", table_of(run.events))
+        rows = solara.HTML("div")
+    _use_frames(run, rows, "unsafe_innerHTML", lambda: _headline(run) + table_of(run.events))
 
 
 def _headline(run: LiveRun) -> str:
     return (
+        '<div style="font-weight:600;margin-bottom:6px">'
         f"{clock(run.time)} h of {clock(run.watched.horizon)} h &nbsp; "
-        f"{run.n_liquidations:,} liquidations, {usd_text(run.liquidated)}"
+        f"{run.n_liquidations:,} liquidations, {usd_text(run.liquidated)}</div>"
     )

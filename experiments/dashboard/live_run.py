@@ -48,7 +48,7 @@ class LiveRun:
 
     Attributes
     ----------
-    reading, events : the state after the last step, and the newest events; replaced, not changed
+    events : the newest; replaced, not changed
     history : readings of all steps, thinned
     marks : (hours, words) of the shocks that have happened
     step_seconds : what one step advances; may be changed at any time
@@ -65,7 +65,7 @@ class LiveRun:
         self.history = History()
         self.events: tuple[Event, ...] = ()
         self.marks: list[tuple[float, str]] = []
-        self.reading: Reading | None = None
+        self._reading: Reading | None = None
         self.targets = _NO_TARGETS
         self.injected: list[tuple[int, Config]] = []
         self._waiting: deque[Config] = deque()
@@ -96,6 +96,19 @@ class LiveRun:
         if self._model is None:
             raise InputError(self.fault)
         return self._model
+
+    @property
+    def now(self) -> Reading:
+        """What was read after the last step.
+
+        Raises
+        ------
+        InputError
+            The scenario could not be built.
+        """
+        if self._reading is None:
+            raise InputError(self.fault)
+        return self._reading
 
     @property
     def n_liquidations(self) -> int:
@@ -151,7 +164,7 @@ class LiveRun:
             self.marks = [*self.marks, (seconds(tick) / HOUR, words)]
         reading = read(world)
         self.history.append(reading.time, _lines(reading, self._feed.liquidated))
-        self.reading, self.events = reading, self._feed.newest()
+        self._reading, self.events = reading, self._feed.newest()
 
     # --- repeating -------------------------------------------------------------------------------
 
