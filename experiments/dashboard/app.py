@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import solara
 
+from experiments.dashboard.chart import Chart
 from experiments.dashboard.controls import SPEEDS, ShockControls, SpeedControl, speed_of
 from experiments.dashboard.feed import clock, table_of, usd_text
 from experiments.dashboard.graph import graph_option
@@ -26,9 +27,8 @@ if TYPE_CHECKING:
 
     from experiments.scenario import Scenario
 
-_PAUSE = 21  # ms between frames; the least that keeps a browser in step with the server
+_PAUSE = 31  # ms between the end of a frame and the next step: time for the browser to draw
 _CSS = ".v-tabs { display: none } .v-main .solara-autorouter-content { padding-top: 0 }"
-_CHART = {"style": "height: 350px; width: 100%"}
 
 
 @dataclass
@@ -99,7 +99,8 @@ def _Cards(run: LiveRun, speed: solara.Reactive[str]) -> None:
 
 # --- panels --------------------------------------------------------------------------------------
 # A panel is drawn once for each run. After each step it sets one property of one widget, past
-# reacton, which would walk through every number of every chart.
+# reacton, which would walk through every number of every chart. So the element does not name that
+# property: reacton sets those that it names again whenever it draws.
 
 
 def _use_frames(
@@ -146,7 +147,7 @@ def Health(run: LiveRun) -> None:
 @solara.component
 def _Chart(run: LiveRun, make: Callable[[], dict[str, Any]]) -> None:
     with solara.Card(margin=0):
-        figure = solara.FigureEcharts({}, attributes=_CHART, responsive=True)
+        figure = Chart.element()
     _use_frames(run, figure, "option", make)
 
 
@@ -154,7 +155,7 @@ def _Chart(run: LiveRun, make: Callable[[], dict[str, Any]]) -> None:
 def Happenings(run: LiveRun) -> None:
     """Show liquidations and shocks, newest first."""
     with solara.Card(margin=0, style={"height": "100%", "overflow": "hidden"}):
-        rows = solara.HTML("div")
+        rows = solara.widgets.HTML.element(tag="div")
     _use_frames(run, rows, "unsafe_innerHTML", lambda: _headline(run) + table_of(run.events))
 
 

@@ -34,7 +34,10 @@ def make_server(scenario: Scenario, seed: int, host: str, port: int) -> Server:
     import uvicorn
     from solara.server.starlette import app
 
-    return uvicorn.Server(uvicorn.Config(app, host=host, port=port, log_level="warning"))
+    config = uvicorn.Config(
+        app, host=host, port=port, log_level="warning", ws_per_message_deflate=False
+    )  # a page on this machine gains nothing by compression, which costs more than a step
+    return uvicorn.Server(config)
 
 
 def serve(scenario: Scenario, seed: int, host: str, port: int, *, opens_browser: bool) -> None:
