@@ -16,6 +16,7 @@ from experiments.dashboard.health import health_option
 from experiments.dashboard.live_run import LiveRun
 from experiments.dashboard.parameters import sliders_of
 from experiments.dashboard.prices import prices_option
+from experiments.scenario import Scenario
 
 with warnings.catch_warnings():  # a rule of solara's that Mesa's own component breaks
     warnings.simplefilter("ignore", UserWarning)
@@ -24,8 +25,6 @@ with warnings.catch_warnings():  # a rule of solara's that Mesa's own component 
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from experiments.scenario import Scenario
 
 _PAUSE = 31  # ms between the end of a frame and the next step: time for the browser to draw
 _CSS = ".v-tabs { display: none } .v-main .solara-autorouter-content { padding-top: 0 }"
@@ -103,9 +102,7 @@ def _Cards(run: LiveRun, speed: solara.Reactive[str]) -> None:
 # property: reacton sets those that it names again whenever it draws.
 
 
-def _use_frames(
-    run: LiveRun, element: solara.Element, name: str, make: Callable[[], Any]
-) -> None:
+def _use_frames(run: LiveRun, element: solara.Element, name: str, make: Callable[[], Any]) -> None:
     """Set a property of an element's widget now and after each step."""
 
     def follow() -> Callable[[], None]:

@@ -27,9 +27,7 @@ def check_libraries() -> None:
 
     missing = [name for name in _NEEDED if _version_of(name) is None]
     if missing:
-        raise InputError(
-            f"the dashboard needs {', '.join(missing)}; install the extra: {_INSTALL}"
-        )
+        raise InputError(f"the dashboard needs {', '.join(missing)}; install the extra: {_INSTALL}")
     widgets = _version_of("ipyvuetify") or ""
     if not widgets.startswith("1."):
         raise InputError(

@@ -92,9 +92,7 @@ def _Switch(
     with solara.Row(gap="8px"):
         for kind in kinds:
             label = kind.replace("_", " ").capitalize()
-            solara.Button(
-                label, small=True, on_click=lambda kind=kind: inject(kind, venue=name)
-            )
+            solara.Button(label, small=True, on_click=lambda kind=kind: inject(kind, venue=name))
 
 
 @solara.component

@@ -1,4 +1,4 @@
-"""The live token graph: each chain a ring of its tokens; color is stress, size and width are USD."""
+"""The live token graph: each chain a ring of its tokens; color is stress, size is USD."""
 
 from __future__ import annotations
 
@@ -60,7 +60,12 @@ def graph_option(reading: Reading) -> dict[str, Any]:
                 "layout": "none",
                 "data": nodes,
                 "links": _edges(reading.links),
-                "edgeLabel": {"fontSize": 10, "color": TEXT},
+                "edgeLabel": {
+                    "fontSize": 10,
+                    "color": "#2b2b33",
+                    "textBorderColor": "#fff",
+                    "textBorderWidth": 3,
+                },
                 "emphasis": {"disabled": True},
             }
         ],

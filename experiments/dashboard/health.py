@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,7 @@ _LINES = {
 
 def bin_names() -> list[str]:
     """Return the names of the bins of health factors, such as `1–1.05`."""
-    names = [f"{low:g}–{high:g}" for low, high in zip(HEALTH_EDGES, HEALTH_EDGES[1:], strict=False)]
+    names = [f"{low:g}–{high:g}" for low, high in itertools.pairwise(HEALTH_EDGES)]
     return [f"< {HEALTH_EDGES[1]:g}", *names[1:-1], f"> {HEALTH_EDGES[-2]:g}"]
 
 

@@ -80,7 +80,7 @@ class Tab:
             "if (!found || found.disabled) return false; found.click(); return true; })()"
         )
 
-    def screenshot(self, path: Path, quality: int | None = None) -> None:
+    def screenshot(self, path: Path) -> None:
         """Write what is seen as a PNG."""
         data = self.call("Page.captureScreenshot", format="png")["data"]
         path.write_bytes(base64.b64decode(data))
@@ -119,6 +119,6 @@ def _address_of(profile: Path) -> str:
         assert time.monotonic() < until, "the browser did not start"
         time.sleep(0.05)
     port = said.read_text().splitlines()[0]
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list") as answer:  # noqa: S310
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list") as answer:
         pages = [page for page in json.load(answer) if page["type"] == "page"]
     return str(pages[0]["webSocketDebuggerUrl"])
