@@ -105,16 +105,20 @@ def _Cards(run: LiveRun, speed: solara.Reactive[str]) -> None:
 def _use_frames(run: LiveRun, element: solara.Element, name: str, make: Callable[[], Any]) -> None:
     """Set a property of an element's widget now and after each step."""
 
-    def follow() -> Callable[[], None]:
-        widget = solara.get_widget(element)
+    widget = solara.use_ref(None)
 
+    def find() -> None:  # once: the widget stays, while elements are known for one drawing only
+        widget.current = solara.get_widget(element)
+
+    def follow() -> Callable[[], None]:
         def show(_: int = 0) -> None:
-            setattr(widget, name, make())
+            setattr(widget.current, name, make())
 
         show()
         stop: Callable[[], None] = update_counter.subscribe(show)
         return stop
 
+    solara.use_effect(find, [])
     solara.use_effect(follow, [run])
 
 
