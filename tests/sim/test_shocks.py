@@ -70,8 +70,7 @@ def test_another_world_of_the_same_plan_does_not_see_the_gap():
 def test_the_engine_trades_at_the_price_after_the_gap():
     """An arbitrageur brings the pool to the new price, within its fee of 0.3 %."""
     world = bench(
-        "populations.arbitrageur={kind: arbitrageurs, chain: mainnet, count: 1, "
-        "inventory_usd: 1e9}"
+        "populations.arbitrageur={kind: arbitrageurs, chain: mainnet, count: 1, inventory_usd: 1e9}"
     )
     world.advance(ticks(60.0))
     APPLY(world, gap())

@@ -27,12 +27,10 @@ def find_browser() -> str | None:
 
 
 class Tab:
-    """One page of the browser."""
+    """One page of the browser, at the other end of a websocket."""
 
-    def __init__(self, address: str) -> None:
-        from websockets.sync.client import connect
-
-        self._socket = connect(address, max_size=1 << 26)
+    def __init__(self, socket: Any) -> None:
+        self._socket = socket
         self._numbers = itertools.count(1)
         self.requested: list[str] = []
         self.complaints: list[str] = []
@@ -89,6 +87,8 @@ class Tab:
 @contextlib.contextmanager
 def open_page(url: str, profile: Path, size: tuple[int, int] = (1600, 1000)) -> Iterator[Tab]:
     """Open a page in a browser of its own."""
+    from websockets.sync.client import connect
+
     command = [
         str(find_browser()), "--headless=new", "--no-sandbox", "--disable-gpu",
         "--disable-dev-shm-usage", "--no-first-run", "--disable-background-networking",
@@ -99,13 +99,14 @@ def open_page(url: str, profile: Path, size: tuple[int, int] = (1600, 1000)) -> 
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
     try:
-        tab = Tab(_address_of(profile))
-        tab.call(
-            "Emulation.setDeviceMetricsOverride",
-            width=size[0], height=size[1], deviceScaleFactor=1, mobile=False,
-        )  # fmt: skip
-        tab.call("Page.navigate", url=url)
-        yield tab
+        with connect(_address_of(profile), max_size=1 << 26) as socket:
+            tab = Tab(socket)
+            tab.call(
+                "Emulation.setDeviceMetricsOverride",
+                width=size[0], height=size[1], deviceScaleFactor=1, mobile=False,
+            )  # fmt: skip
+            tab.call("Page.navigate", url=url)
+            yield tab
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
