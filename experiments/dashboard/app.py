@@ -104,7 +104,6 @@ def _Cards(run: LiveRun, speed: solara.Reactive[str]) -> None:
 
 def _use_frames(run: LiveRun, element: solara.Element, name: str, make: Callable[[], Any]) -> None:
     """Set a property of an element's widget now and after each step."""
-
     widget = solara.use_ref(None)
 
     def find() -> None:  # once: the widget stays, while elements are known for one drawing only

@@ -1,4 +1,4 @@
-"""A small scenario with everything that the dashboard shows: two chains, a bridge, a lending book."""
+"""A small scenario with all that the dashboard shows: two chains, a bridge, a lending book."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import functools
 import json
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from experiments.scenario import load_scenario
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import numpy as np
 
     from experiments.scenario import Scenario
 

@@ -75,7 +75,7 @@ def test_the_last_step_ends_at_the_horizon_and_no_step_goes_beyond(scenario):
 
 
 def test_a_run_in_small_steps_is_the_run_in_one_piece(scenario):
-    run, fills = watched(scenario)
+    _, fills = watched(scenario)
     whole = build(scenario, 7)
     expected = recorded(whole.world)
     whole.run_until(30 * MINUTE)

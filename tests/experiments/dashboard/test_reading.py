@@ -1,5 +1,6 @@
 """What is read of a world: against numbers worked out by hand."""
 
+import itertools
 import math
 
 import numpy as np
@@ -102,7 +103,7 @@ def test_debts_are_sorted_by_health_factor(world):
     (positions,) = world.sample_positions()["positions"]
     assert sum(health.debt) == pytest.approx(5e6, rel=1e-9)
     assert sum(health.n_debtors) == 200
-    for k, (low, high) in enumerate(zip(HEALTH_EDGES, HEALTH_EDGES[1:], strict=False)):
+    for k, (low, high) in enumerate(itertools.pairwise(HEALTH_EDGES)):
         inside = (positions["health_factor"] >= low) & (positions["health_factor"] < high)
         assert health.n_debtors[k] == np.count_nonzero(inside)
         assert health.debt[k] == pytest.approx(positions["debt"][inside].sum())
