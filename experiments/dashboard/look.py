@@ -29,7 +29,7 @@ def stress_color(stress: float) -> str:
 
 def title(text: str, top: int = 2, left: int | str = 8) -> dict[str, Any]:
     """Return the title of a chart, or of a part of it; pixels from the top."""
-    style = {"fontSize": 13, "fontWeight": 600, "color": TEXT}
+    style = {"fontSize": 14, "fontWeight": 600, "color": TEXT}
     return {"text": text, "top": top, "left": left, "textStyle": style}
 
 
