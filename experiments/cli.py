@@ -15,6 +15,7 @@ from typing import Annotated, NoReturn, TextIO
 import typer
 
 from experiments.contagion.commands import contagion
+from experiments.dashboard.commands import dashboard
 from experiments.networks import add_network_commands
 from experiments.reporting import report
 
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 scenarios_app = typer.Typer(help="List, show and check scenarios.", no_args_is_help=True)
 app.add_typer(scenarios_app, name="scenarios")
+
 
 add_network_commands(app)
 PACKAGES = ("sim", "agents", "experiments", "analysis")
@@ -255,6 +257,7 @@ def verdict(
 
 
 app.command()(contagion)
+app.command()(dashboard)
 app.command()(report)
 
 

@@ -18,6 +18,7 @@ from agents import (
     informed_traders,
     keepers,
     liquidators,
+    liquidity_exit,
     liquidity_providers,
     momentum_traders,
     noise_traders,
@@ -84,7 +85,7 @@ _POPULATIONS: list[PopulationKind] = [
     vault_managers.KIND,
     accounts.KIND,
 ]
-_SHOCKS: list[ShockKind] = [*shocks.KINDS]
+_SHOCKS: list[ShockKind] = [*shocks.KINDS, *liquidity_exit.KINDS]
 _FORMATS = (candles.FORMAT, position_file.FORMAT, pool_files.RESERVES, pool_files.LIQUIDITY)
 
 

@@ -69,6 +69,19 @@ class FinalityDelay(Config):
     )
 
 
+class PriceGap(Config):
+    """Let the fundamental price of an asset jump, with all that is priced by it."""
+
+    kind: Literal["price_gap"]
+    asset: str = Field(description="Asset whose price jumps, at the next step of the price grid.")
+    change: float = Field(
+        gt=-1.0,
+        le=10.0,
+        description="By how much, for good: -0.3 takes 30 % off all prices from then on.",
+        json_schema_extra={"unit": "fraction"},
+    )
+
+
 def _halt_venue(world: World, config: Any) -> None:
     world.venues.is_halted[world.venue(config.venue)] = 1
 
@@ -118,6 +131,15 @@ def _end_delay(world: World, number: int, lag: int) -> None:
     world.box.chains[number]["finality_lag"] -= lag
 
 
+def _gap_price(world: World, config: Any) -> None:
+    path, step = world.prices.path, int(world.prices.step[0])
+    asset = world.asset(config.asset)
+    first = -(-world.now // step)  # what has been seen of the path stays as it was
+    moved = path.copy()
+    moved[asset, first:] *= 1.0 + config.change
+    world.replace_paths(moved)
+
+
 KINDS = (
     ShockKind("halt_venue", HaltVenue, _halt_venue),
     ShockKind("resume_venue", ResumeVenue, _resume_venue),
@@ -125,4 +147,5 @@ KINDS = (
     ShockKind("resume_chain", ResumeChain, _resume_chain),
     ShockKind("sequencer_outage", SequencerOutage, _stop_sequencer),
     ShockKind("finality_delay", FinalityDelay, _delay_finality),
+    ShockKind("price_gap", PriceGap, _gap_price),
 )

@@ -685,10 +685,25 @@ class World:
                 self.replace_state(mechanism.kind, larger)
                 has_grown = True
         if has_grown:
-            self._reactions = self._list_reactions() + [
-                reaction for reaction in self._reactions if reaction[0] == "python"
-            ]
-            self.rebind()
+            self._relist()
+
+    def replace_paths(self, paths: np.ndarray) -> None:
+        """Let fundamental prices follow other paths from now on; no other world sees them.
+
+        Parameters
+        ----------
+        paths : float64, (n_assets, n_steps + 1), USD; up to now the same as before
+        """
+        self.prices = self.prices._replace(path=np.ascontiguousarray(paths, np.float64))
+        self.shared[Prices] = self.prices
+        self._relist()
+
+    def _relist(self) -> None:
+        """Bind everything anew after a state was replaced."""
+        self._reactions = self._list_reactions() + [
+            reaction for reaction in self._reactions if reaction[0] == "python"
+        ]
+        self.rebind()
 
     def _raise_fault(self) -> None:
         for turn in self._turns:

@@ -12,9 +12,9 @@ import numpy as np
 from analysis.cascades import find_cascades
 from analysis.figures.block_space import plot_block_space
 from analysis.figures.bridges import plot_bridges
+from analysis.figures.cascades import plot_cascade_timeline, plot_cascade_tree
 from analysis.figures.exposures import plot_exposures
 from analysis.figures.first_passage import place_graph, plot_first_passage
-from analysis.figures.cascades import plot_cascade_timeline, plot_cascade_tree
 from analysis.figures.health import plot_health
 from analysis.figures.liquidations import plot_liquidations
 from analysis.figures.liquidity import plot_liquidity
@@ -50,10 +50,10 @@ __all__ = [
     "place_graph",
     "plot_block_space",
     "plot_bridges",
-    "plot_exposures",
-    "plot_first_passage",
     "plot_cascade_timeline",
     "plot_cascade_tree",
+    "plot_exposures",
+    "plot_first_passage",
     "plot_health",
     "plot_liquidations",
     "plot_liquidity",
@@ -138,6 +138,8 @@ def _stylized_facts(tables: Mapping[str, pd.DataFrame], setting: Setting) -> Any
 def _lp_outcomes(tables: Mapping[str, pd.DataFrame], setting: Setting) -> Any:
     outcomes = lp_outcomes(tables, setting)
     return plot_lp_outcomes(outcomes) if len(outcomes) else None
+
+
 def _tranches(tables: Mapping[str, pd.DataFrame], setting: Setting) -> Any:
     tranches = frame_of(tables, "tranches")
     return plot_tranches(tranches, setting) if len(tranches) else None

@@ -106,7 +106,7 @@ class Variation:
         for name, value in values.items():
             for place, how in self.targets[name]:
                 before = entry_at(self.data, place)
-                _put(data, place, _applied(name, how, before, value))
+                put_value(data, place, changed_value(name, how, before, value))
                 if self._is_fixed.get(name) and place[-1] == _THRESHOLD:
                     _keep_positions(data, place, before)
         where = ", ".join(f"{name}={value}" for name, value in values.items())
@@ -142,17 +142,19 @@ def _flow(value: Any) -> str:
     return json.dumps(value)
 
 
-def _put(data: Any, place: Place, value: Any) -> None:
+def put_value(data: Any, place: Place, value: Any) -> None:
+    """Set the value at a place of plain data."""
     for step in place[:-1]:
         data = data[step]
     data[place[-1]] = value
 
 
-def _applied(name: str, how: str, before: Any, value: Any) -> Any:
+def changed_value(name: str, how: str, before: Any, value: Any) -> Any:
+    """Return a value of a scenario, or a list of them, after a factor was applied to it."""
     if how == "set":
         return value
     if isinstance(before, list):
-        return [_applied(name, how, part, value) for part in before]
+        return [changed_value(name, how, part, value) for part in before]
     if isinstance(before, bool) or not isinstance(before, int | float):
         raise InputError(f"{name}: {before!r} is no number; apply: set replaces it")
     return before * value if how == "multiply" else before + value
