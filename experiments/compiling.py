@@ -34,7 +34,7 @@ def handlers_of(family: str, kind: str) -> list[Handler]:
         return [react] if isinstance(react, Handler) else []
     mechanism = mechanisms()[kind]
     found = [*(verb.execute for verb in mechanism.verbs), *(verb.quote for verb in mechanism.verbs)]
-    found += [mechanism.quote, mechanism.estimate, mechanism.react]
+    found += [mechanism.quote, mechanism.estimate, mechanism.appraise, mechanism.react]
     found += [body for _, body in mechanism.events]
     return [body for body in found if isinstance(body, Handler)]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.ticker import FuncFormatter
 
 from analysis.series import measured, wide
 from analysis.setting import Setting
@@ -16,7 +17,6 @@ from analysis.style import (
     looks,
     make_figure,
     money,
-    money_axis,
     styled,
     time_axes,
     title,
@@ -29,6 +29,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from analysis.style import Look
+
+
+def _cash(amount: float) -> str:
+    """Write an amount of a vault's cash short, without a currency sign."""
+    return money(amount).replace("$", "")
+
+
+_CASH = FuncFormatter(lambda amount, _: _cash(amount))
 
 
 @styled()
@@ -68,7 +76,7 @@ def plot_tranches(
         )
     panels[1].set_ylabel("redemptions\nwaiting (cash)")
     panels[1].set_ylim(0.0, max(1.08 * float(queue.max().max()), 1.0))
-    money_axis(panels[1])
+    panels[1].yaxis.set_major_formatter(_CASH)
     _draw_discount(panels[2], mine, order, look)
     legend_right(panels[0], f"{vault}, tranche")
     time_axes(panels, setting, float(mine["time"].min()), float(mine["time"].max()))
@@ -88,7 +96,7 @@ def _draw_waterfall(axes: Axes, values: pd.DataFrame, look: dict[str, Look]) -> 
         below = above
     axes.set_ylim(0.0, 1.08 * float(np.max(below)))
     axes.set_ylabel("net asset value (cash)")
-    money_axis(axes)
+    axes.yaxis.set_major_formatter(_CASH)
 
 
 def _draw_discount(axes: Axes, mine: pd.DataFrame, order: list[str], look: dict[str, Look]) -> None:
@@ -118,4 +126,4 @@ def _headline(mine: pd.DataFrame, order: list[str]) -> str:
     ]
     queue = float(mine.groupby("time")["queue"].sum().max())
     lost = "largest losses: " + ", ".join(parts) if parts else "no tranche lost"
-    return f"{lost.capitalize()}; most waiting to leave: {money(queue)}"
+    return f"{lost.capitalize()}; most waiting to leave: {_cash(queue)} of cash"

@@ -7,7 +7,7 @@ from sim.records import FILLS, TABLES, table
 
 PROMISED = [
     *("fills", "orders", "causes", "liquidations", "pools", "lending", "positions", "equity"),
-    *("chains", "prices", "oracles", "bridges", "populations"),
+    *("chains", "prices", "oracles", "bridges", "tranches", "populations"),
 ]
 
 
