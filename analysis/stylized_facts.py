@@ -218,7 +218,7 @@ def _returns(tables: Mapping[str, pd.DataFrame], setting: Setting) -> dict[str, 
         found = {
             "return_autocorrelation": float(autocorrelation(x, 20)[4:].mean()),
             "absolute_autocorrelation": float(autocorrelation(np.abs(x), 12).mean()),
-            "skewness": _skewness(x),
+            "skewness": _skewness(np.asarray(x, np.float64)),
         }
     return found | {
         "excess_kurtosis": short,

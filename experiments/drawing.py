@@ -66,9 +66,9 @@ class Drawer:
         """Wait until all figures are drawn; return them, in order of their names."""
         if not self._has_drawn():
             self.stop()
-            from analysis.figures import draw_folder
+            from analysis.figures import RUN_FIGURES, draw_folder
 
-            draw_folder(self._folder)
+            draw_folder(self._folder, RUN_FIGURES)
         return sorted((self._folder / "figures").glob("*.png"))
 
     def _has_drawn(self) -> bool:

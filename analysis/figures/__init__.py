@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FIGURES",
+    "RUN_FIGURES",
     "draw",
     "draw_all",
     "draw_folder",
@@ -161,6 +162,9 @@ FIGURES: dict[str, Callable[[Mapping[str, pd.DataFrame], Setting], Any]] = {
     "bridges": _bridges,
     "tranches": _tranches,
 }
+# what a report shows, or whoever names it: a run draws the others by itself
+_ON_DEMAND = ("stylized_facts", "cascade_timeline", "cascade_tree", "lp_outcomes")
+RUN_FIGURES = tuple(name for name in FIGURES if name not in _ON_DEMAND)
 
 
 def draw(

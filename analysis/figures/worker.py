@@ -1,7 +1,7 @@
 """A process that draws the figures of a run: it loads its libraries while the run goes on.
 
 `python -m analysis.figures.worker N` loads, waits for the path of a run folder on standard input,
-and draws all figures of the folder in N processes. It ends with code 0 when every figure is drawn,
+and draws the figures of a run in N processes. It ends with code 0 when every figure is drawn,
 and without a word when its input ends first, since then whoever started it is gone.
 """
 
@@ -12,7 +12,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from analysis.figures import FIGURES, draw_named
+from analysis.figures import RUN_FIGURES, draw_named
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,7 @@ def main() -> int:
 
 def _draw_shared(place: str, n_processes: int) -> int:
     """Draw in copies of this process, each taking the next figure when it is free."""
-    names = list(FIGURES)
+    names = list(RUN_FIGURES)
     reader, writer = os.pipe()
     os.write(writer, bytes(range(len(names))))
     os.close(writer)
