@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from experiments.scenario import Scenario
     from experiments.studies.sweep import Progress
 
+_EARLY = "no seed has all its worlds yet; give the same command again to go on"
 WORLDS, SHARES, RESULT = "worlds.parquet", "shares.parquet", "contagion.json"
 
 
@@ -154,8 +155,8 @@ def _firing(design: Design, worlds: pd.DataFrame) -> dict[int, tuple[str, ...]]:
         if seed not in failed and all(on in contents for on in corners(design.channels)):
             found[seed] = fires(contents, design.channels)
     if not found:
-        first = worlds.loc[worlds["status"] != OK, "message"].head(1).tolist()
-        raise UndertowError(f"worlds failed in every seed: {first[0] if first else 'none was run'}")
+        messages = worlds.loc[worlds["status"] != OK, "message"].tolist()
+        raise UndertowError(f"a world failed in every seed: {messages[0]}" if messages else _EARLY)
     return found
 
 
@@ -177,7 +178,7 @@ def _shares(
         made = attribute(known, design.channels, ROLES, orders)
         tables.append(made.assign(seed=seed))
     if not tables:
-        raise UndertowError("no seed has all its worlds yet; start the command again to go on")
+        raise UndertowError(_EARLY)
     return pd.concat(tables, ignore_index=True)
 
 

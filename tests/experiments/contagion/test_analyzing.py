@@ -16,7 +16,7 @@ from experiments.studies.engines import LocalEngine
 from experiments.studies.store import Store
 from experiments.studies.sweep import sweep
 from sim.channels import VICTIMS
-from sim.errors import InputError
+from sim.errors import InputError, UndertowError
 from tests.experiments.contagion.conftest import (
     DIRECT,
     PLANTED,
@@ -117,6 +117,27 @@ def test_a_seed_with_a_failed_world_is_left_out_and_named(planted, tmp_path):
     found = contagion(planted(explode_seed=2), 3, tmp_path / "out", channels=PLANTED[:2])
     assert found.content["failed_seeds"] == [2]
     assert found.content["seeds"] == [1, 3]
+
+
+def test_where_every_seed_has_a_failed_world_its_message_is_told(planted, tmp_path):
+    with pytest.raises(
+        UndertowError, match="a world failed in every seed: ZeroDivisionError: boom"
+    ):
+        contagion(planted(explode_seed=1), 1, tmp_path / "out", channels=PLANTED[:2])
+
+
+def test_an_analysis_that_is_stopped_before_a_seed_is_whole_says_how_to_go_on(
+    planted, tmp_path, monkeypatch
+):
+    def stop(plan, store, engine, watch):
+        first = ContagionPlan(planted(), PLANTED[:2], {1: [frozenset()]})
+        progress = sweep(first, store, engine, watch=watch)
+        progress.is_stopping = True
+        return progress
+
+    monkeypatch.setattr("experiments.contagion.analyzing.sweep", stop)
+    with pytest.raises(UndertowError, match="give the same command again to go on"):
+        contagion(planted(), 1, tmp_path / "out", channels=PLANTED[:2])
 
 
 def test_channels_that_are_not_compared_stay_on(planted, tmp_path):
