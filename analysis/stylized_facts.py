@@ -158,7 +158,7 @@ def excess_kurtosis(values: Any) -> float:
     return float((x**4).mean()) / spread**2 - 3.0 if spread > 0.0 else math.nan
 
 
-def _skewness(x: NDArray[np.float64]) -> float:
+def _skewness(x: NDArray[Any]) -> float:
     away = x - x.mean()
     spread = float((away**2).mean())
     return float((away**3).mean()) / spread**1.5 if spread > 0.0 else math.nan
