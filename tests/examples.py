@@ -469,8 +469,12 @@ RUN_VAULT = config_of(
 SECONDARY = config_of("constant_product", tokens=["vault-senior", "USD"], value_usd=1e5)
 HOLDERS = people_of(
     "tranche_investors", vault="vault", tranche="senior", count=5, share=0.5,
-    queue_trigger_epochs=1e-3, informed_share=1.0, slow_share=0.0, informed_minutes=[0.5, 1.0],
+    coverage_trigger=0.199, informed_share=1.0, slow_share=0.0, informed_minutes=[0.5, 1.0],
     look_minutes=0.5,
+)  # fmt: skip
+MANAGER = people_of(
+    "vault_managers", vault="vault", liquidity=[{"pool": "eth-usd-5", "share": 0.8}],
+    look_minutes=0.5, gas_usd=500.0,
 )  # fmt: skip
 MORE = {
     "exploiter": GAS_MARKET,
@@ -528,8 +532,8 @@ POPULATIONS: dict[str, dict[str, Any]] = {
     },
     "vault_managers": {
         "vault": "vault", "deposits": [{"market": "market", "share": 0.3}],
-        "liquidity": [{"pool": "eth-usd", "share": 0.2}, {"pool": "eth-usd-5", "share": 0.5}],
-        "look_minutes": 0.5, "buffer": 0.2,
+        "liquidity": [{"pool": "eth-usd", "share": 0.2}, {"pool": "eth-usd-5", "share": 0.4}],
+        "look_minutes": 0.5, "buffer": 0.2, "gas_usd": 500.0,
     },
     "exploiter": {
         "market": "gas-market", "collateral": "GAS", "debt": "USD", "amount": 4.0,
@@ -548,7 +552,7 @@ BESIDE: dict[str, tuple[tuple[str, Any], ...]] = {
     "relayers": (("crossers", CROSSERS),),
     "vault_owners": (KEEPERS,),
     "keepers": (("owners", VAULT_BOOK), KEEPERS),
-    "tranche_investors": (KEEPERS,),
+    "tranche_investors": (("manager", MANAGER), KEEPERS),
     "vault_managers": (("holders", HOLDERS), KEEPERS),
 }
 VAULT_KINDS = ("vault_owners", "keepers")  # act in vault_place, all others in market_place

@@ -39,7 +39,7 @@ def bear(nav, row, n, loss):  # type: ignore[no-untyped-def]
     attachment = borne = 0.0
     for k in range(n - 1, -1, -1):
         detachment = attachment + nav[row, k]
-        part = tranche_loss(loss, attachment, detachment)
+        part = min(tranche_loss(loss, attachment, detachment), nav[row, k])  # d - a rounds
         nav[row, k] -= part
         borne += part
         attachment = detachment
