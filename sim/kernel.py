@@ -30,9 +30,12 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypeVar, cast, get_type_hints
 
 import numpy as np
+from llvmlite import binding as llvm
 from llvmlite import ir
 from numba import cfunc, config, from_dtype, njit, types
 from numba.core import caching
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import Compiler
 from numba.core.imputils import lower_getattr_generic
 from numba.core.typing.templates import AttributeTemplate
 from numba.extending import infer_getattr, intrinsic, models, register_model, typeof_impl, unbox
@@ -193,6 +196,52 @@ def _with_cache(decorate: Callable[[], Any], face: str = "") -> Any:
         Locator.face = ""
 
 
+# --- what LLVM is asked to do ---------------------------------------------------------------------
+
+
+class _Optimized(JITCodeLibrary):
+    """Machine code of an entry: a handler, or the Python face of a kernel.
+
+    Without Numba's first pass, which inlines all before anything is simplified in order to prune
+    reference counts: kernels count nothing.
+    """
+
+    def _optimize_final_module(self) -> None:
+        passes, builder = self._codegen._module_pass_manager()
+        passes.run(self._final_module, builder)
+
+
+class _ToInline(JITCodeLibrary):
+    """A kernel as its callers link it: without machine code, and optimized in them alone."""
+
+    def _optimize_final_module(self) -> None:
+        pass
+
+    def _finalize_final_module(self) -> None:
+        whole, self._finalized = self._final_module, True
+        self._shared_module = None
+        shared = self._get_module_for_linking()
+        names = [g.name for g in whole.global_variables if g.name.startswith("_ZN08NumbaEnv")]
+        text = str(self._codegen._create_empty_module(self.name))
+        text += "".join(f'\n@{name} = common global i8* null' for name in names)
+        self._final_module, self._shared_module = llvm.parse_assembly(text), shared
+        super()._finalize_final_module()
+
+
+def _compiler_of(library: type[JITCodeLibrary]) -> type[Compiler]:
+    """Return Numba's compiler with one of the libraries above."""
+
+    class Own(Compiler):  # type: ignore[misc]
+        def define_pipelines(self) -> Any:
+            if self.state.library is None:
+                codegen = self.state.targetctx.codegen()
+                self.state.library = library(codegen, self.state.func_id.func_qualname)
+                self.state.library.enable_object_caching()
+            return super().define_pipelines()
+
+    return Own
+
+
 # --- decorators ----------------------------------------------------------------------------------
 
 
@@ -227,13 +276,14 @@ class Kernel:
         self.py_func = function
         self._options = options
         inner = {**options, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+        inner["pipeline_class"] = _compiler_of(_ToInline)
         self.inner = _with_cache(lambda: njit(**inner)(function), face="inner")
         self._numba_type_ = self.inner._numba_type_  # by this compiled code knows it
 
     @functools.cached_property
     def dispatcher(self) -> Any:
         """Return the dispatcher that Python calls."""
-        return _with_cache(lambda: njit(**self._options)(self.py_func))
+        return _with_cache(lambda: njit(**self._options, pipeline_class=_compiler_of(_Optimized))(self.py_func))
 
     def __call__(self, *args: Any) -> Any:
         return self.dispatcher(*args)
@@ -278,6 +328,7 @@ class Handler:
             "forceinline": True,
             "nogil": True,
             "cache": cache_folder() is not None,
+            "pipeline_class": _compiler_of(_Optimized),
         }
         self.compiled = _with_cache(lambda: cfunc(SIGNATURE, **options)(self.function))
         return int(self.compiled.address)
