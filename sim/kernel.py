@@ -3,7 +3,7 @@
 Compiled code may not name what it calls, and it takes many times longer to compile when it passes
 tuples of arrays. So:
 
-* A *kernel* is an inlined function over numbers, arrays and states.
+* A *kernel* is a function over numbers, arrays and states.
 * A *handler* is a table entry: `(binding, message) -> status`, called by address with `invoke`.
 * A *state* is a `columnar` NamedTuple of arrays. Its *binding* is an int64 array of the addresses
   and lengths of its arrays; compiled code holds the address of the binding, one word, and reads a
@@ -196,50 +196,68 @@ def _with_cache(decorate: Callable[[], Any], face: str = "") -> Any:
         Locator.face = ""
 
 
-# --- what LLVM is asked to do ---------------------------------------------------------------------
+# --- compiler ------------------------------------------------------------------------------------
 
 
-class _Optimized(JITCodeLibrary):
-    """Machine code of an entry: a handler, or the Python face of a kernel.
+class EntryCode(JITCodeLibrary):
+    """Code of an entry, a handler or a Python face: all it calls, optimized together, once.
 
-    Without Numba's first pass, which inlines all before anything is simplified in order to prune
-    reference counts: kernels count nothing.
+    Leaves out Numba's first pass, which prunes reference counts: kernels count nothing.
     """
 
     def _optimize_final_module(self) -> None:
-        passes, builder = self._codegen._module_pass_manager()
-        passes.run(self._final_module, builder)
+        options = llvm.create_pipeline_tuning_options(speed_level=3)
+        options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
+        options.inlining_threshold = _INLINE_BELOW
+        builder = llvm.create_pass_builder(self._codegen._tm, options)
+        builder.getModulePassManager().run(self._final_module, builder)
 
 
-class _ToInline(JITCodeLibrary):
-    """A kernel as its callers link it: without machine code, and optimized in them alone."""
+_INLINE_BELOW = 1000  # cost in LLVM's units (its own default 250) of a callee; measured as fastest
+
+
+class KernelCode(JITCodeLibrary):
+    """Code of a kernel for its callers to link: neither optimized, which they do, nor emitted.
+
+    What is shared is the kernel and all it calls. What is emitted is a module with the variables
+    that Numba fills for each function, and no function.
+    """
 
     def _optimize_final_module(self) -> None:
         pass
 
     def _finalize_final_module(self) -> None:
-        whole, self._finalized = self._final_module, True
-        self._shared_module = None
+        self._finalized = True
+        self._finalize_dynamic_globals()
         shared = self._get_module_for_linking()
-        names = [g.name for g in whole.global_variables if g.name.startswith("_ZN08NumbaEnv")]
-        text = str(self._codegen._create_empty_module(self.name))
-        text += "".join(f'\n@{name} = common global i8* null' for name in names)
-        self._final_module, self._shared_module = llvm.parse_assembly(text), shared
+        rest = self._codegen._create_empty_module(self.name)
+        for variable in self._final_module.global_variables:
+            if variable.name.startswith("_ZN08NumbaEnv"):
+                place = ir.GlobalVariable(rest, ir.IntType(8).as_pointer(), variable.name)
+                place.linkage, place.initializer = "common", place.value_type(None)
+        self._final_module = llvm.parse_assembly(str(rest))
         super()._finalize_final_module()
+        self._shared_module = shared
 
 
-def _compiler_of(library: type[JITCodeLibrary]) -> type[Compiler]:
-    """Return Numba's compiler with one of the libraries above."""
+class EntryCompiler(Compiler):
+    """Numba's compiler, for entries."""
 
-    class Own(Compiler):  # type: ignore[misc]
-        def define_pipelines(self) -> Any:
-            if self.state.library is None:
-                codegen = self.state.targetctx.codegen()
-                self.state.library = library(codegen, self.state.func_id.func_qualname)
-                self.state.library.enable_object_caching()
-            return super().define_pipelines()
+    code: type[JITCodeLibrary] = EntryCode
 
-    return Own
+    def define_pipelines(self) -> Any:
+        """Return Numba's passes, which will write to a library of our kind."""
+        if self.state.library is None:
+            codegen = self.state.targetctx.codegen()
+            self.state.library = self.code(codegen, self.state.func_id.func_qualname)
+            self.state.library.enable_object_caching()
+        return super().define_pipelines()
+
+
+class KernelCompiler(EntryCompiler):
+    """Numba's compiler, for kernels as compiled code calls them."""
+
+    code = KernelCode
 
 
 # --- decorators ----------------------------------------------------------------------------------
@@ -257,7 +275,7 @@ def kernel(function: F | None = None, *, inline: bool = True) -> Any:
         return function
     options = {
         "error_model": "numpy",
-        "forceinline": inline,
+        "forceinline": False,  # said, as Numba otherwise takes it from whoever is compiled
         "nogil": True,
         "cache": cache_folder() is not None,
     }
@@ -268,7 +286,8 @@ class Kernel:
     """A compiled function with two faces: one for compiled code, one for Python.
 
     Compiled code needs no Python wrapper, and wrappers for wide states are half of the compile
-    time. The Python face is compiled when Python first calls it.
+    time. The Python face is compiled when Python first calls it. Small kernels are inlined where
+    they are called, by LLVM's own judgment: inlining all makes its work many times longer.
     """
 
     def __init__(self, function: Callable[..., Any], options: dict[str, Any]) -> None:
@@ -276,14 +295,15 @@ class Kernel:
         self.py_func = function
         self._options = options
         inner = {**options, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-        inner["pipeline_class"] = _compiler_of(_ToInline)
+        inner["pipeline_class"] = KernelCompiler
         self.inner = _with_cache(lambda: njit(**inner)(function), face="inner")
         self._numba_type_ = self.inner._numba_type_  # by this compiled code knows it
 
     @functools.cached_property
     def dispatcher(self) -> Any:
         """Return the dispatcher that Python calls."""
-        return _with_cache(lambda: njit(**self._options, pipeline_class=_compiler_of(_Optimized))(self.py_func))
+        options = {**self._options, "pipeline_class": EntryCompiler}
+        return _with_cache(lambda: njit(**options)(self.py_func))
 
     def __call__(self, *args: Any) -> Any:
         return self.dispatcher(*args)
@@ -328,7 +348,7 @@ class Handler:
             "forceinline": True,
             "nogil": True,
             "cache": cache_folder() is not None,
-            "pipeline_class": _compiler_of(_Optimized),
+            "pipeline_class": EntryCompiler,
         }
         self.compiled = _with_cache(lambda: cfunc(SIGNATURE, **options)(self.function))
         return int(self.compiled.address)
