@@ -6,6 +6,7 @@ each compile a part of the handlers; the run then loads them.
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import time
@@ -70,8 +71,8 @@ def compile_all(scenarios: Iterable[Scenario], n_processes: int | None = None) -
     ]
     n = min(n_processes or os.cpu_count() or 1, len(places))
     if n > 1 and cache_folder() is not None:
-        with multiprocessing.get_context("spawn").Pool(n) as pool:
-            for _ in pool.imap_unordered(_compile, [*places, ("engine", "", 0)], chunksize=1):
+        with multiprocessing.get_context("spawn").Pool(n, initializer=gc.disable) as pool:
+            for _ in pool.imap_unordered(_compile, [("engine", "", 0), *places], chunksize=1):
                 pass
     return time.perf_counter() - started
 
