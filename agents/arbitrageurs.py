@@ -16,8 +16,10 @@ import numpy as np
 from pydantic import Field
 
 from agents.population import ColumnarAgent
+from agents.routing import chain_pools
 from sim.chain import clock_at
 from sim.draws import uniform_column
+from sim.errors import InputError
 from sim.exchange import ExchangeState, draft_sale, exchange_of, is_under_way
 from sim.kernel import F8, I8, columnar, handler, kernel, view_of
 from sim.ledger import Ledger, balance_of
@@ -237,11 +239,7 @@ def react(binding, message):  # type: ignore[no-untyped-def]
 def make(world: World, site: PopulationSite) -> ArbitrageState:
     """Return the columns of a population of arbitrageurs."""
     config, n = site.config, site.rows
-    names = config.venues or [
-        v.name
-        for v in world.plan.venues
-        if v.mechanism.quote is not None and v.chain == config.chain and has_prices(world, v.name)
-    ]
+    names = config.venues or priced_pools(world, site)
     venues = np.array([world.venue(name) for name in names], np.int64)
     exchange = exchange_of(world)
     quote_token = (
@@ -282,6 +280,24 @@ def make(world: World, site: PopulationSite) -> ArbitrageState:
             np.int64,
         ),
     )
+
+
+def priced_pools(world: World, site: PopulationSite) -> list[str]:
+    """Return the names of the pools of a chain that can be compared with the reference market.
+
+    Raises
+    ------
+    InputError
+        There is none.
+    """
+    found = [plan.name for plan in chain_pools(world, site) if has_prices(world, plan.name)]
+    if not found:
+        raise InputError(
+            f"populations.{site.name}: no pool of chain '{site.config.chain}' has a reference "
+            "price for both tokens; add one of two tokens with an asset, or leave the population "
+            "out"
+        )
+    return found
 
 
 def has_prices(world: World, name: str) -> bool:

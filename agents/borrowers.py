@@ -2,13 +2,14 @@
 
 Debts are lognormal. Health factors follow debt-weighted quantiles, as books are reported: a
 quantile of 10 % at 1.2 says that a tenth of the *debt* has a health factor below 1.2. Some
-borrowers are awake: when their health factor falls below their own alarm they react after their own
-delay, while they have means: they repay with the debt token they hold, or top up with collateral.
-The others sleep. An alarm lies at most half way from 1 to the health factor of the start: a book at
-rest stays at rest. With `positions` the debts and health factors are those of a file of real
-accounts, and `collateral` and `debt` are what people defend themselves with. With an `unwind_pool`
-they are loopers, who also unwind when the loop costs more than it earns or its collateral trades at
-a discount (`agents.looping`).
+borrowers are awake, a share of the *debt* too: when their health factor falls below their own alarm
+they react after their own delay, while they have means: they repay with the debt token they hold,
+or top up with collateral. Where feeds are late they may judge by the price that waits in a feed, or
+by the reference price. The others sleep. An alarm lies at most half way from 1 to the health factor
+of the start: a book at rest stays at rest. With `positions` the debts and health factors are those
+of a file of real accounts, and `collateral` and `debt` are what people defend themselves with. With
+an `unwind_pool` they are loopers, who also unwind when the loop costs more than it earns or its
+collateral trades at a discount (`agents.looping`).
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 import numpy as np
 from pydantic import Field, model_validator
 
-from agents.debt_books import enter_debts
+from agents.debt_books import awake_of, enter_debts
 from agents.looping import LOOK, loop_out
 from agents.population import ColumnarAgent
 from sim.chain import clock_at
 from sim.draws import normal, normal_column, uniform_column, uniforms
 from sim.errors import InputError
-from sim.feeds import Feeds
+from sim.feeds import FIXED, Feeds
 from sim.kernel import F8, I8, columnar, handler, kernel, view_of
 from sim.ledger import Ledger, balance_of
 from sim.lending.account import account_values, debt_of
@@ -37,6 +38,7 @@ from sim.lending.reading import value_book
 from sim.lending.state import LendingState
 from sim.mempool import Outbox, post
 from sim.orders import FILL, REPAY, ROUTINE, SUPPLY, cause
+from sim.prices import Prices
 from sim.registry import Config, PopulationKind, PopulationSite
 from sim.status import Status
 from sim.units import GWEI, HOUR, MINUTE, TICKS_PER_SECOND, ticks
@@ -50,6 +52,9 @@ NEVER = 1 << 60
 _GAS_NATIVE = 0.2  # native tokens of each for gas
 _FILL, _ROUTINE = cause(FILL), cause(ROUTINE)
 _RESCAN = 3_600 * TICKS_PER_SECOND  # interest moves health factors even when prices do not
+_NOTICED = 0.005  # relative change of a price outside the feeds that makes people look again
+_WATCHES = ("oracle", "queue", "market")
+ORACLE, QUEUE, MARKET = range(3)
 
 
 @columnar
@@ -63,9 +68,9 @@ class BorrowerState(NamedTuple):
     due: I8  # int64, (n,), tick at which they will react, NEVER: not alarmed
     n_actions: I8  # int64, (n,), repayments and top-ups sent
     waiting: I8  # int64, (n,), rows that are alarmed, first `number[3]` entries
-    number: I8  # int64, (10,): group, market venue, collateral reserve, alarmed rows, seed, stream,
-    # tick of the last scan, collateral token, debt token, debt reserve
-    seen: F8  # float64, (2,): prices of collateral and debt at the last scan
+    number: I8  # int64, (11,): group, market venue, collateral reserve, alarmed rows, seed, stream,
+    # tick of the last scan, collateral token, debt token, debt reserve, what they watch
+    seen: F8  # float64, (3,): prices of collateral and debt, and fear, at the last scan
     tip: F8  # float64, (1,), native token per gas
     unwind_due: I8  # int64, (n,), tick of the next part to unwind, NEVER: no reason
     n_unwinds: I8  # int64, (n,), parts sent
@@ -73,6 +78,7 @@ class BorrowerState(NamedTuple):
     looked: I8  # int64, (1,), tick of their last look
     loop: F8  # float64, (8,), what `agents.looping` names: yield of the collateral and least carry
     # per year, discount, median delay in ticks, its log spread, part, slippage, ticks between parts
+    has_means: I8  # int64, (n,), 1: awake with means to defend itself
 
 
 Quantile = Annotated[tuple[float, float], Field(strict=False)]
@@ -119,13 +125,30 @@ class BorrowersConfig(Config):
     debt_log_sd: float = Field(
         2.7, ge=0.0, le=5.0, description="Standard deviation of the logarithm of debts."
     )
+    largest_debt_share: float = Field(
+        1.0,
+        gt=0.0,
+        le=1.0,
+        description="Largest single debt over all debt; 1: as it is drawn, and a spread of 2.7 "
+        "sometimes gives half of a book to one debt.",
+        json_schema_extra={"unit": "fraction"},
+    )
     health_quantiles: Annotated[list[Quantile], Field(min_length=2)] | None = Field(
         None,
         description="Pairs [share of debt, health factor below which that share lies], rising; not "
         "with positions.",
     )
+    shares_of: Literal["debt", "people"] = Field(
+        "debt", description="Whether awake_share and cash_share are shares of debt or of people."
+    )
     awake_share: float = Field(
-        0.6, ge=0.0, le=1.0, description="Share of borrowers who watch their health factor."
+        0.6, ge=0.0, le=1.0, description="Share of those who watch their health factor."
+    )
+    watches: Literal["oracle", "queue", "market"] = Field(
+        "oracle",
+        description="Prices they judge by: those of the market's feeds; or also those that wait in "
+        "the feeds for a delay; or also reference prices, of tokens that have them and whose feed "
+        "is not fixed. Of two prices they fear the worse.",
     )
     alarm_low: float = Field(1.05, gt=1.0, description="Lowest alarm.")
     alarm_high: float = Field(1.25, gt=1.0, description="Highest alarm.")
@@ -208,33 +231,44 @@ class BorrowersConfig(Config):
             )
         return self
 
-    def _check_quantiles(self, quantiles: list[Quantile]) -> None:
-        shares = [share for share, _ in quantiles]
-        factors = [factor for _, factor in quantiles]
-        pairs = list(pairwise(quantiles))
-        if any(after[0] <= before[0] or after[1] < before[1] for before, after in pairs):
-            raise ValueError(
-                "health_quantiles must rise: each share above, no factor below the last"
-            )
-        if shares[0] < 0.0 or shares[-1] > 1.0 or factors[0] <= 0.0:
-            raise ValueError("health_quantiles: shares lie in 0 to 1, health factors above 0")
-
 
 class Borrower(ColumnarAgent):
     """One borrower: a view on a row of its population."""
 
 
-unpack = view_of(BorrowerState, LendingState, Outbox, Ledger, Venues, Feeds)
+unpack = view_of(BorrowerState, LendingState, Outbox, Ledger, Venues, Feeds, Prices)
+
+
+@kernel
+def feared_move(watches, reserve, sign, feeds, prices):  # type: ignore[no-untyped-def]
+    """Return the worst price that people know of, over that of the market; `sign` 1: a rise."""
+    feed, worst = reserve.price_feed, 0.0
+    if watches == QUEUE:
+        for k in range(feeds.n_queued[feed]):
+            worst = max(worst, sign * math.log(feeds.queued[feed, k] / reserve.price))
+    elif watches == MARKET and feeds.kind[feed] != FIXED and prices.asset[reserve.token] >= 0:
+        worst = max(worst, sign * math.log(prices.reference[reserve.token] / reserve.price))
+    return math.exp(sign * worst)
 
 
 @kernel(inline=False)
-def scan(people, lending, now):  # type: ignore[no-untyped-def]
+def fear_of(people, lending, feeds, prices):  # type: ignore[no-untyped-def]
+    """Return by what health factors fall at the worst prices that people know of, at most 1."""
+    watches = people.number[10]
+    if watches == ORACLE:
+        return 1.0
+    pledged = feared_move(watches, lending.reserves[people.number[2]], -1.0, feeds, prices)
+    return pledged / feared_move(watches, lending.reserves[people.number[9]], 1.0, feeds, prices)
+
+
+@kernel(inline=False)
+def scan(people, lending, fear, now):  # type: ignore[no-untyped-def]
     """Alarm every awake borrower whose health factor has fallen below its alarm."""
     for row in range(people.position.shape[0]):
         if people.alarm[row] <= 0.0 or people.due[row] != NEVER:
             continue
         _, threshold, _, debt = account_values(lending, people.position[row], now)
-        if debt <= 0.0 or threshold >= people.alarm[row] * debt:
+        if debt <= 0.0 or threshold * fear >= people.alarm[row] * debt:
             continue
         u = uniforms(people.number[4], people.number[5], now, row, 0)[0]
         people.due[row] = now + int(people.delay[row] * math.exp(0.5 * normal(u)))
@@ -250,10 +284,11 @@ def means_of(box, ledger, chain, group, row, token):  # type: ignore[no-untyped-
 
 
 @kernel(inline=False)
-def defend(people, lending, box, ledger, venues, feeds, row, clock):  # type: ignore[no-untyped-def]
+def defend(people, lending, box, ledger, venues, feeds, fear, row, clock):  # type: ignore[no-untyped-def]
     """Let one borrower repay, or top up where its debt token does not suffice; False: no means."""
     position, reserve = people.position[row], people.number[2]
     _, threshold, _, debt_value = account_values(lending, position, clock.now)
+    threshold *= fear
     if debt_value <= 0.0 or threshold >= people.alarm[row] * debt_value:
         return True  # the danger is over
     group, venue = people.number[0], people.number[1]
@@ -278,7 +313,7 @@ def defend(people, lending, box, ledger, venues, feeds, row, clock):  # type: ig
         posted = True
     left = missing - repay * price
     weight = terms_of(lending, position, reserve)[1]
-    worth = lending.reserves[reserve].price * weight
+    worth = lending.reserves[reserve].price * weight * fear
     held = means_of(box, ledger, clock.chain, group, row, people.number[7])
     amount = min(left * people.target[row] / worth, held)
     if left > 0.01 * missing and amount * worth > 0.01 * left:
@@ -296,14 +331,16 @@ def defend(people, lending, box, ledger, venues, feeds, row, clock):  # type: ig
 @handler
 def react(binding, message):  # type: ignore[no-untyped-def]
     """Raise alarms when a price has moved, and let those defend themselves whose time has come."""
-    people, lending, box, ledger, venues, feeds = unpack(binding)
+    people, lending, box, ledger, venues, feeds, prices = unpack(binding)
     clock = clock_at(message)
     collateral_price = lending.reserves[people.number[2]].price
     debt_price = lending.reserves[people.number[9]].price
+    fear = fear_of(people, lending, feeds, prices)
     moved = collateral_price != people.seen[0] or debt_price != people.seen[1]
+    moved |= abs(fear - people.seen[2]) > _NOTICED
     if moved or clock.now >= people.number[6] + _RESCAN:
-        scan(people, lending, clock.now)
-        people.seen[0], people.seen[1] = collateral_price, debt_price
+        scan(people, lending, fear, clock.now)
+        people.seen[0], people.seen[1], people.seen[2] = collateral_price, debt_price, fear
         people.number[6] = clock.now
     kept = 0
     for k in range(people.number[3]):
@@ -312,7 +349,7 @@ def react(binding, message):  # type: ignore[no-untyped-def]
             people.waiting[kept] = row
             kept += 1
             continue
-        if defend(people, lending, box, ledger, venues, feeds, row, clock):
+        if defend(people, lending, box, ledger, venues, feeds, fear, row, clock):
             people.due[row] = NEVER  # may be alarmed again
         else:
             people.alarm[row] = 0.0  # nothing left to defend it with
@@ -330,12 +367,12 @@ def make(world: World, site: PopulationSite) -> BorrowerState:
     mode = -1
     if config.efficiency_mode is not None:
         mode = mode_of(world, venue, config.efficiency_mode)
-    positions, _, health = enter_debts(world, site, mode)
+    positions, debts, health = enter_debts(world, site, mode)
     lending = world.shared[LendingState]
     if mode >= 0:
         lending.positions["mode"][positions] = mode
     asset, loan = lending.reserves[pledged], lending.reserves[owed]
-    awake = uniform_column(seed, f"{site.name}:awake", n) < config.awake_share
+    awake, has_means = awake_of(seed, site, debts)
     drawn = uniform_column(seed, f"{site.name}:alarm", n)
     alarm = config.alarm_low + (config.alarm_high - config.alarm_low) * drawn
     alarm = np.minimum(alarm, 0.5 * (1.0 + health))  # nobody fears the leverage they chose
@@ -360,10 +397,12 @@ def make(world: World, site: PopulationSite) -> BorrowerState:
                 int(asset["token"]),
                 int(loan["token"]),
                 owed,
+                _WATCHES.index(config.watches),
             ],
             np.int64,
         ),
-        seen=np.zeros(2),
+        seen=np.zeros(3),
+        has_means=has_means.astype(np.int64),
         tip=np.array([config.tip_gwei * GWEI]),
         unwind_due=np.full(n, NEVER, np.int64),
         n_unwinds=np.zeros(n, np.int64),
@@ -402,12 +441,10 @@ def _pool_of(world: World, site: PopulationSite) -> int:
 
 def fund(world: World, site: PopulationSite, state: Any) -> None:
     """Give those who hold means their tokens, and everybody gas."""
-    config, n = site.config, site.rows
+    config = site.config
     lending = world.shared[LendingState]
-    has_cash = uniform_column(world.seed, f"{site.name}:cash", n) < config.cash_share
-    has_cash &= state.alarm > 0.0
     book = value_book(lending, lending.reserves["price"], 0)
-    means = np.where(has_cash, book.debt[state.position] * config.cash_of_debt / 2.0, 0.0)
+    means = state.has_means * book.debt[state.position] * config.cash_of_debt / 2.0
     for token in (int(state.number[7]), int(state.number[8])):
         world.endow_column(site.group, token, means / world.prices.fundamental[token])
     native = int(world.box.chains[site.chain]["native"])

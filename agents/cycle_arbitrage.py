@@ -19,6 +19,7 @@ import numpy as np
 from pydantic import Field
 
 from agents.population import ColumnarAgent
+from agents.routing import chain_pools
 from sim.chain import clock_at
 from sim.cycles import Cycles, enumerate_cycles, rotate_cycles
 from sim.draws import uniform_column
@@ -284,6 +285,7 @@ def react(binding, message):  # type: ignore[no-untyped-def]
 def make(world: World, site: PopulationSite) -> CycleArbitrageState:
     """Return the columns of a population of cycle arbitrageurs, with the cycles of the world."""
     config, n = site.config, site.rows
+    chain_pools(world, site)
     start_tokens(world, site)
     slow = uniform_column(world.seed, f"{site.name}:latency", n)
     spread = config.latency_spread_seconds * slow

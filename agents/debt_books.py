@@ -1,6 +1,7 @@
 """The book of a population of borrowers: drawn, or taken from a file.
 
-Drawn debts are lognormal and add up; health factors follow debt-weighted quantiles.
+Drawn debts are lognormal and add up; health factors follow debt-weighted quantiles. A share of
+people is a share of their debt: a book is defended by debt, not by head, and a few debts are large.
 """
 
 from __future__ import annotations
@@ -21,10 +22,64 @@ if TYPE_CHECKING:
     from sim.world import World
 
 
-def debts_of(seed: int, name: str, n: int, total: float, log_sd: float) -> np.ndarray:
-    """Return lognormal debts that add up to `total`: float64, (n,), USD."""
+def debts_of(
+    seed: int, name: str, n: int, total: float, log_sd: float, largest_share: float = 1.0
+) -> np.ndarray:
+    """Return lognormal debts that add up to `total`: float64, (n,), USD.
+
+    None is above `largest_share` of the total, at least 1 / n; what is cut off is spread over the
+    others in proportion.
+    """
     raw = np.exp(log_sd * normal_column(seed, f"{name}:debt", n))
-    return np.asarray(raw * (total / raw.sum()))
+    debts = np.asarray(raw * (total / raw.sum()))
+    if largest_share >= 1.0:
+        return debts
+    most = total * max(largest_share, 1.0 / n)
+    is_cut = np.zeros(n, bool)
+    while (debts[~is_cut] > most).any():
+        is_cut |= debts > most
+        debts[is_cut] = most
+        if is_cut.all():
+            break
+        debts[~is_cut] *= (total - most * is_cut.sum()) / debts[~is_cut].sum()
+    return debts
+
+
+def marked(lots: np.ndarray, weights: np.ndarray, share: float) -> np.ndarray:
+    """Return who is marked when people are taken in the order of their lots, by weight.
+
+    Somebody is marked when at least half of the weight falls into the first `share` of all; so
+    the marked weigh `share` of the total up to half of one of them.
+
+    Parameters
+    ----------
+    lots : float64, (n,), who comes first
+    weights : float64, (n,), 0 or above
+    share : of the total weight, 0 to 1
+
+    Returns
+    -------
+    bool, (n,)
+    """
+    order = np.argsort(lots)
+    total = np.cumsum(weights[order])
+    is_marked = np.empty(len(lots), bool)
+    is_marked[order] = total - weights[order] / 2.0 < share * weights.sum()
+    return is_marked
+
+
+def awake_of(seed: int, site: PopulationSite, debts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return who is awake, and which of them hold means: two bool, (n,).
+
+    Shares are of debt, the second one of the debt of those awake; or of people, where
+    `shares_of` says so.
+    """
+    config, n = site.config, site.rows
+    weights = debts if config.shares_of == "debt" else np.ones(n)
+    lots = uniform_column(seed, f"{site.name}:awake", n)
+    awake = marked(lots, weights, config.awake_share)
+    lots = uniform_column(seed, f"{site.name}:cash", n)
+    return awake, awake & marked(lots, np.where(awake, weights, 0.0), config.cash_share)
 
 
 def health_of(
@@ -64,7 +119,9 @@ def _enter_drawn(world: World, site: PopulationSite, mode: int) -> FileBook:
     positions = open_positions(world, venue, site.group, np.arange(n))
     lending = world.shared[LendingState]
     asset, loan = lending.reserves[pledged], lending.reserves[owed]
-    debts = debts_of(seed, site.name, n, config.debt_usd, config.debt_log_sd)
+    debts = debts_of(
+        seed, site.name, n, config.debt_usd, config.debt_log_sd, config.largest_debt_share
+    )
     health = health_of(
         debts, uniform_column(seed, f"{site.name}:health", n), config.health_quantiles
     )

@@ -40,7 +40,7 @@ from sim.cdp.state import CdpState
 from sim.chain import clock_at
 from sim.draws import uniform_column
 from sim.errors import InputError
-from sim.exchange import exchange_of
+from sim.exchange import ExchangeState, exchange_of
 from sim.feeds import Feeds
 from sim.kernel import handler, view_of
 from sim.ledger import Ledger
@@ -142,14 +142,23 @@ class Keeper(ColumnarAgent):
 
 
 unpack = view_of(
-    KeeperState, WatchList, LiquidationFunds, CdpState, Outbox, Ledger, Prices, Venues, Feeds
+    KeeperState,
+    WatchList,
+    LiquidationFunds,
+    CdpState,
+    Outbox,
+    Ledger,
+    Prices,
+    Venues,
+    Feeds,
+    ExchangeState,
 )
 
 
 @handler
 def react(binding, message):  # type: ignore[no-untyped-def]
     """Look for unsafe vaults, then let every keeper sell, bite or liquidate, bid or buy."""
-    keepers, watch, funds, cdp, box, ledger, prices, venues, feeds = unpack(binding)
+    keepers, watch, funds, cdp, box, ledger, prices, venues, feeds, desk = unpack(binding)
     clock = clock_at(message)
     now, venue = clock.now, keepers.number[0, VENUE]
     market = keepers.number[0, MARKET]
@@ -159,7 +168,7 @@ def react(binding, message):  # type: ignore[no-untyped-def]
     parent = _FILL * (last > 0) + last
     for row in range(keepers.exit.shape[0]):
         if keepers.exit[row] == REFERENCE:
-            restore(funds, box, ledger, prices.reference, venues, row, parent, now)
+            restore(funds, box, ledger, prices.reference, venues, desk, row, parent, now)
         elif keepers.exit[row] == POOL:
             sell_in_pool(keepers, funds, cdp, box, ledger, prices, venues, row, 0, clock)
         if venues.is_halted[venue] != 0:

@@ -300,55 +300,12 @@ def make(
     world: World, site: PopulationSite
 ) -> tuple[LiquidatorState, CandidateList, LiquidationFunds, Board, GasTank]:
     """Return the columns of a population of liquidators."""
-    config, n, seed = site.config, site.rows, world.seed
+    config = site.config
     held = tokens(world, site)
     market, exchange = world.venue(config.market), exchange_of(world)
-    exit_, is_flash = exits_of(site, seed)
-    pools = pools_of(world, site)
-    check_exits(world, site, exit_, pools)
-    is_static = split_rows(site, seed, "static", [config.static_share, 1.0 - config.static_share])
-    low, high = config.static_gwei
-    price = low + (high - low) * uniform_column(seed, f"{site.name}:price", n)
-    slow = uniform_column(seed, f"{site.name}:reaction", n) * config.reaction_spread_seconds
+    exit_, is_flash = exits_of(site, world.seed)
     lender = world.venue(config.flash_market) if config.flash_market is not None else -1
-    fee = world.shared[LendingDesk].flash_fee[world.venues.row[lender]] if lender >= 0 else 0.0
-    state = LiquidatorState(
-        exit=exit_,
-        is_flash=is_flash,
-        gas=gas_of(world, site, exit_, is_flash, pools),
-        tip_share=np.full(n, config.tip_share),
-        static_price=np.where(is_static == 0, price * GWEI, 0.0),
-        reaction=np.array([ticks(config.reaction_seconds + extra) for extra in slow], np.int64),
-        n_orders=np.zeros(n, np.int64),
-        pools=pools.reshape(1, -1),
-        terms=np.array(
-            [
-                [
-                    config.min_profit_usd,
-                    config.risk_discount,
-                    config.preference_spread,
-                    fee,
-                    config.claim_discount,
-                ]
-            ]
-        ),
-        claim_position=_claim_positions(world, site, is_flash),
-        redeem_due=np.zeros(n, np.int64),
-        number=np.array(
-            [
-                [
-                    site.group,
-                    market,
-                    lender,
-                    config.max_per_block,
-                    seed,
-                    site.stream,
-                    ticks(config.static_expires_seconds),
-                ]
-            ],
-            np.int64,
-        ),
-    )
+    state = _hunters(world, site, exit_, is_flash, lender)
     auction = world.box.chains["interval"][world.venues.chain[exchange]] if exchange >= 0 else 0
     terms = (ticks(config.deposit_delay_seconds), int(auction), inventory_tokens(world, site)[0])
     funds = make_funds(site.group, held, endowment_of(world, site, is_flash), exchange, terms)
@@ -356,8 +313,58 @@ def make(
     board = make_board(lender_reserves(world, site, lender))
     watch = make_candidates(row, feeds_of(world, row), most_accounts(world))
     native = int(world.box.chains[site.chain]["native"])
-    gas = np.full(n, config.gas_usd / world.prices.fundamental[native])
+    gas = np.full(site.rows, config.gas_usd / world.prices.fundamental[native])
     return state, watch, funds, board, make_tank(gas, config.refuel_below)
+
+
+def _hunters(
+    world: World, site: PopulationSite, exit_: np.ndarray, is_flash: np.ndarray, lender: int
+) -> LiquidatorState:
+    """Return each liquidator's means and manners; the lender of flash loans is -1 for none."""
+    config, n = site.config, site.rows
+    pools = pools_of(world, site)
+    check_exits(world, site, exit_, pools)
+    fee = world.shared[LendingDesk].flash_fee[world.venues.row[lender]] if lender >= 0 else 0.0
+    terms = [
+        config.min_profit_usd,
+        config.risk_discount,
+        config.preference_spread,
+        fee,
+        config.claim_discount,
+    ]
+    number = [
+        site.group,
+        world.venue(config.market),
+        lender,
+        config.max_per_block,
+        world.seed,
+        site.stream,
+        ticks(config.static_expires_seconds),
+    ]
+    slow = uniform_column(world.seed, f"{site.name}:reaction", n) * config.reaction_spread_seconds
+    return LiquidatorState(
+        exit=exit_,
+        is_flash=is_flash,
+        gas=gas_of(world, site, exit_, is_flash, pools),
+        tip_share=np.full(n, config.tip_share),
+        static_price=_static_prices(site, world.seed),
+        reaction=np.array([ticks(config.reaction_seconds + extra) for extra in slow], np.int64),
+        n_orders=np.zeros(n, np.int64),
+        pools=pools.reshape(1, -1),
+        terms=np.array([terms]),
+        claim_position=_claim_positions(world, site, is_flash),
+        redeem_due=np.zeros(n, np.int64),
+        number=np.array([number], np.int64),
+    )
+
+
+def _static_prices(site: PopulationSite, seed: int) -> np.ndarray:
+    """Return the gas price that each always bids: float64, (n,), native tokens; 0: it follows."""
+    config = site.config
+    is_static = split_rows(site, seed, "static", [config.static_share, 1.0 - config.static_share])
+    low, high = config.static_gwei
+    price = low + (high - low) * uniform_column(seed, f"{site.name}:price", site.rows)
+    return np.where(is_static == 0, price * GWEI, 0.0)
 
 
 def _claim_positions(world: World, site: PopulationSite, is_flash: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ from pydantic import Field
 
 from agents.arrivals import Arrivals, make_arrivals, next_arrival, renew
 from agents.population import ColumnarAgent
-from agents.routing import best_pool, swap_cost
+from agents.routing import best_pool, chain_pools, swap_cost
 from sim.chain import clock_at
 from sim.draws import normal, normal_column, uniform_column, uniforms
 from sim.kernel import F8, I8, columnar, handler, kernel, view_of
@@ -211,11 +211,7 @@ def activity_by_minute(
 def make(world: World, site: PopulationSite) -> tuple[NoiseState, Arrivals]:
     """Return the columns and the arrival wheel of a population of noise traders."""
     config, n = site.config, site.rows
-    names = config.venues or [
-        v.name
-        for v in world.plan.venues
-        if v.mechanism.quote is not None and v.chain == config.chain
-    ]
+    names = config.venues or [plan.name for plan in chain_pools(world, site)]
     venues = np.array([world.venue(name) for name in names], np.int64)
     between = config.size_log_sd * math.sqrt(config.size_share_between)
     within = config.size_log_sd * math.sqrt(1.0 - config.size_share_between)

@@ -261,7 +261,7 @@ class Rows(AgentSet):
         Raises
         ------
         InputError
-            The column is computed, or the values do not fit its length or type.
+            The column is computed or a balance, or the values do not fit its length or type.
         """
         column = self.population.array(attr_name)
         new = np.asarray(value)
@@ -373,5 +373,10 @@ class Population(Rows):
             raise InputError(
                 f"column '{name}' of '{self.name}' is computed and cannot be set; "
                 f"these can: {', '.join(stored) or 'none'}"
+            )
+        if not column.flags.writeable:
+            raise InputError(
+                f"column '{name}' of '{self.name}' is a balance of the ledger and cannot be set; "
+                "tokens move by orders alone (world.submit), or are given at the start"
             )
         return column

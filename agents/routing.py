@@ -211,6 +211,24 @@ def send_route(box, venues, prices, candidates, token_in, token_out, amount, sli
 # --- the pools of a population -------------------------------------------------------------------
 
 
+def chain_pools(world: World, site: PopulationSite) -> list[VenuePlan]:
+    """Return the pools of a population's chain.
+
+    Raises
+    ------
+    InputError
+        There is none.
+    """
+    chain = site.config.chain
+    found = [v for v in world.plan.venues if v.mechanism.quote is not None and v.chain == chain]
+    if not found:
+        raise InputError(
+            f"populations.{site.name}: chain '{chain}' has no pool, which {site.config.kind} need; "
+            "add one to venues, or leave the population out"
+        )
+    return found
+
+
 def pool_plans(world: World, site: PopulationSite) -> list[VenuePlan]:
     """Return the pools that a population names, or all priced pools of its chain.
 
@@ -256,8 +274,8 @@ def moving_pools(world: World, site: PopulationSite) -> np.ndarray:
     found = [k for k in numbers if np.ptp(log_path(world, k)) > 0.0]
     if not found:
         raise InputError(
-            f"{site.name}: chain '{site.config.chain}' has no pool whose price moves; give it one "
-            "with an asset that is not fixed, or leave the population out"
+            f"populations.{site.name}: chain '{site.config.chain}' has no pool whose price moves; "
+            "give it one with an asset that is not fixed, or leave the population out"
         )
     return np.array(found, np.int64)
 

@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from agents.borrowers import NEVER, Quantile, check_quantiles
-from agents.debt_books import debts_of, health_of
+from agents.debt_books import awake_of, debts_of, health_of
 from agents.population import ColumnarAgent
 from sim.cdp.building import enter, open_vaults
 from sim.cdp.reading import book_at_own_prices
@@ -61,6 +61,7 @@ class VaultOwnerState(NamedTuple):
     waiting: I8  # int64, (n,), rows that are alarmed, first `number[N_WAITING]` entries
     number: I8  # int64, (8,): see GROUP …
     seen: F8  # float64, (1,): price at the last scan
+    has_means: I8  # int64, (n,), 1: awake with means to defend itself
     tip: F8  # float64, (1,), native token per gas
 
 
@@ -79,10 +80,21 @@ class VaultOwnersConfig(Config):
     debt_log_sd: float = Field(
         2.7, ge=0.0, le=5.0, description="Standard deviation of the logarithm of debts."
     )
+    largest_debt_share: float = Field(
+        1.0,
+        gt=0.0,
+        le=1.0,
+        description="Largest single debt over all debt; 1: as it is drawn, and a spread of 2.7 "
+        "sometimes gives half of a book to one debt.",
+        json_schema_extra={"unit": "fraction"},
+    )
     health_quantiles: Annotated[list[Quantile], Field(min_length=2)] = Field(
         description="Pairs [share of debt, health factor below which that share lies], rising."
     )
-    awake_share: Share = Field(0.6, description="Share of owners who watch their health factor.")
+    shares_of: Literal["debt", "people"] = Field(
+        "debt", description="Whether awake_share and cash_share are shares of debt or of people."
+    )
+    awake_share: Share = Field(0.6, description="Share of those who watch their health factor.")
     alarm_low: float = Field(1.05, gt=1.0, description="Lowest alarm.")
     alarm_high: float = Field(1.25, gt=1.0, description="Highest alarm.")
     target_gain: float = Field(
@@ -244,13 +256,15 @@ def make(world: World, site: PopulationSite) -> VaultOwnerState:
     vaults = open_vaults(world, venue, site.group, np.arange(n))
     row = int(world.venues.row[venue])
     market = world.shared[CdpState].markets[row]
-    debts = debts_of(seed, site.name, n, config.debt_usd, config.debt_log_sd)
+    debts = debts_of(
+        seed, site.name, n, config.debt_usd, config.debt_log_sd, config.largest_debt_share
+    )
     health = health_of(
         debts, uniform_column(seed, f"{site.name}:health", n), config.health_quantiles
     )
     pledged = health * debts * float(market["liquidation_ratio"]) / float(market["price"])
     enter(world, vaults, pledged, debts / float(market["target_price"]))
-    awake = uniform_column(seed, f"{site.name}:awake", n) < config.awake_share
+    awake, has_means = awake_of(seed, site, debts)
     drawn = uniform_column(seed, f"{site.name}:alarm", n)
     alarm = config.alarm_low + (config.alarm_high - config.alarm_low) * drawn
     alarm = np.minimum(alarm, 0.5 * (1.0 + health))  # nobody fears the leverage they chose
@@ -266,19 +280,18 @@ def make(world: World, site: PopulationSite) -> VaultOwnerState:
         waiting=np.zeros(n, np.int64),
         number=np.array([site.group, venue, row, 0, seed, site.stream, -_RESCAN, sees], np.int64),
         seen=np.zeros(1),
+        has_means=has_means.astype(np.int64),
         tip=np.array([config.tip_gwei * GWEI]),
     )
 
 
 def fund(world: World, site: PopulationSite, state: VaultOwnerState) -> None:
     """Give those who hold means their tokens, and everybody gas."""
-    config, n = site.config, site.rows
+    config = site.config
     cdp = world.shared[CdpState]
     market = cdp.markets[int(state.number[MARKET])]
-    has_cash = uniform_column(world.seed, f"{site.name}:cash", n) < config.cash_share
-    has_cash &= state.alarm > 0.0
     debt = book_at_own_prices(cdp, 0).debt[state.vault]
-    means = np.where(has_cash, debt * config.cash_of_debt / 2.0, 0.0)
+    means = state.has_means * debt * config.cash_of_debt / 2.0
     for token in (int(market["collateral_token"]), int(market["debt_token"])):
         world.endow_column(site.group, token, means / world.prices.fundamental[token])
     native = int(world.box.chains[site.chain]["native"])

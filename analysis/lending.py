@@ -7,12 +7,26 @@ peaks are over samples, where the definition has block ends.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 
-from analysis.series import held_seconds, quantile, since, value_at, wide
+from analysis.series import growth, held_seconds, quantile, since, value_at, wide
 from sim.units import HOUR
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LENDING_NAMES = (
+    *("debt_start", "bad_debt_end", "bad_debt_peak", "bad_debt_share_end", "bad_debt_share_peak"),
+    *("insolvent_debt_end", "insolvent_debt_peak", "insolvent_debt_var95", "lender_loss"),
+    *("n_liquidations", "liquidated_debt_usd", "liquidated_share", "lar95"),
+    *("borrower_liquidation_loss", "liquidation_delay_p50", "liquidation_delay_p90"),
+    *("liquidation_delay_p99", "n_never_liquidated", "liquidator_herfindahl"),
+    *("hours_at_full_utilisation", "borrow_usage"),
+)
+VALUE_AT_RISK = 0.95  # share of samples or hours that stay below
 FULL = 0.999  # utilization from which a reserve counts as full
 
 
@@ -25,7 +39,7 @@ def bad_debt_path(positions: pd.DataFrame, markets: pd.DataFrame) -> pd.DataFram
 
     Returns
     -------
-    float64, USD; index: the times at which debtors were sampled (those of `markets` when none was);
+    float64, USD; index: the times at which debtors were sampled (those of `lending` when none was);
     one column a lending market
     """
     latent = _sum_by_venue(positions, "shortfall")
@@ -128,6 +142,61 @@ def liquidator_shares(liquidations: pd.DataFrame) -> pd.Series[float]:
     return liquidations.groupby([population, "liquidator_account"])["debt_usd"].sum()
 
 
+def liquidations_at_risk(liquidations: pd.DataFrame, start: float, end: float) -> float:
+    """Return the debt liquidated within an hour, 95 % quantile over the hours from start to end."""
+    n_hours = max(int(np.ceil((end - start) / HOUR - 1e-9)), 1)
+    hour = ((liquidations["time"].to_numpy(float) - start) // HOUR).astype(int)
+    hour = np.clip(hour, 0, n_hours - 1)
+    by_hour = np.bincount(hour, liquidations["debt_usd"].to_numpy(float), n_hours)
+    return quantile(by_hour, VALUE_AT_RISK)
+
+
+def borrow_usage(positions: pd.DataFrame) -> float:
+    """Return debt over collateral of all debtors at oracle prices, mean over samples."""
+    sums = positions.groupby("time")[["debt", "collateral"]].sum()
+    sums = sums[sums["collateral"] > 0.0]
+    return float((sums["debt"] / sums["collateral"]).mean()) if len(sums) else float("nan")
+
+
+def market_income(markets: pd.DataFrame, start: float) -> float:
+    """Return what treasuries of lending markets earned since a time, USD.
+
+    Their share of interest and of liquidation bonuses, what bad debt took from them apart; at the
+    oracle prices of the end.
+    """
+    earned = markets["treasury"] + markets["borne_by_treasury"]
+    named = markets.assign(reserve=reserve_names(markets), earned=earned)
+    tokens = growth(named, "reserve", "earned", start)
+    price = wide(named, "reserve", "oracle_price").ffill()
+    return float((tokens * price.iloc[-1]).sum()) if len(price) else 0.0
+
+
+def vault_income(
+    deficits: pd.DataFrame, prices: pd.DataFrame, assets: Mapping[str, str], start: float
+) -> float:
+    """Return stability fees and penalties of CDP markets since a time, USD.
+
+    Income heals unbacked debt, bears losses, or adds to the surplus. At the reference prices of the
+    end; a debt token without one counts as a dollar.
+
+    Parameters
+    ----------
+    deficits, prices : record tables of the whole run
+    assets : asset whose price a token has, by `chain/symbol`
+    """
+    spent = deficits["surplus"] + deficits["from_surplus"] + deficits["healed"]
+    tokens = growth(deficits.assign(earned=spent), "venue", "earned", start)
+    token_of = dict(zip(deficits["venue"].astype(str), deficits["token"].astype(str), strict=True))
+    last = wide(prices, "asset", "reference").ffill().tail(1)
+    price = {str(name): float(column.iloc[-1]) for name, column in last.items()}
+    return float(
+        sum(
+            earned * price.get(assets.get(token_of[str(venue)], ""), 1.0)
+            for venue, earned in tokens.items()
+        )
+    )
+
+
 def lending_summary(
     positions: pd.DataFrame, markets: pd.DataFrame, liquidations: pd.DataFrame, start: float
 ) -> dict[str, float]:
@@ -146,6 +215,7 @@ def lending_summary(
     delays = liquidation_delays(done, since(positions, start))
     full = hours_at_full_utilization(since(markets, start))
     liquidated = float(done["debt_usd"].sum())
+    end_time = max((float(f["time"].max()) for f in (positions, markets) if len(f)), default=start)
     return {
         "debt_start": debt,
         "bad_debt_end": end,
@@ -154,10 +224,12 @@ def lending_summary(
         "bad_debt_share_peak": _share(peak, debt),
         "insolvent_debt_end": float(insolvent.iloc[-1]) if len(insolvent) else 0.0,
         "insolvent_debt_peak": float(insolvent.max()) if len(insolvent) else 0.0,
+        "insolvent_debt_var95": quantile(insolvent, VALUE_AT_RISK) if len(insolvent) else 0.0,
         "lender_loss": lender_loss(positions, markets, start),
         "n_liquidations": len(done),
         "liquidated_debt_usd": liquidated,
         "liquidated_share": _share(liquidated, debt),
+        "lar95": liquidations_at_risk(done, start, end_time),
         "borrower_liquidation_loss": borrower_liquidation_loss(done),
         "liquidation_delay_p50": quantile(delays, 0.5),
         "liquidation_delay_p90": quantile(delays, 0.9),
@@ -165,6 +237,7 @@ def lending_summary(
         "n_never_liquidated": int(np.isinf(delays.to_numpy(float)).sum()),
         "liquidator_herfindahl": herfindahl(liquidator_shares(done)),
         "hours_at_full_utilisation": float(full.max()) if len(full) else 0.0,
+        "borrow_usage": borrow_usage(since(positions, start)),
     }
 
 

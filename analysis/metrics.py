@@ -7,11 +7,12 @@ an infinite delay) is None, so that the summary is plain JSON.
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from analysis.lending import lending_summary
+from analysis.lending import LENDING_NAMES, lending_summary, market_income, vault_income
 from analysis.liquidity import (
     depeg_summary,
     markout,
@@ -26,9 +27,10 @@ from analysis.setting import setting_of
 from sim.units import GWEI, HOUR, MINUTE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     import pandas as pd
+    from numpy.typing import NDArray
 
     from analysis.setting import Setting
 
@@ -73,10 +75,12 @@ QUANTITIES = _quantities(
     bad_debt_share_peak       | fraction | bad_debt_peak / debt_start
     insolvent_debt_end        | USD      | whole debt of accounts with bad debt at the end
     insolvent_debt_peak       | USD      | the same, largest over samples
+    insolvent_debt_var95      | USD      | the same, 95 % quantile over samples
     lender_loss               | USD      | growth of latent and uncovered recognized bad debt
     n_liquidations            | -        | liquidations executed
     liquidated_debt_usd       | USD      | debt repaid by liquidators
     liquidated_share          | fraction | liquidated_debt_usd / debt_start
+    lar95                     | USD      | debt liquidated within an hour, 95 % quantile over hours
     borrower_liquidation_loss | USD      | collateral seized less debt repaid, at reference prices
     liquidation_delay_p50     | s        | health factor below 1 to first liquidation, median
     liquidation_delay_p90     | s        | the same, 90 % quantile; none: never
@@ -84,6 +88,9 @@ QUANTITIES = _quantities(
     n_never_liquidated        | -        | accounts below 1 at the end that nobody liquidated
     liquidator_herfindahl     | -        | sum of squared shares of debt repaid; 1: one liquidator
     hours_at_full_utilisation | h        | utilization at 99.9 % or more, worst reserve
+    stuck_withdrawals_usd_h   | USD h    | withdrawals that found no cash, times their wait
+    borrow_usage              | fraction | debt / collateral of debtors, mean over samples
+    protocol_revenue          | USD      | income of treasuries: reserve factor, fees, penalties
     depeg_max                 | fraction | largest distance of a wrapped token from par
     depeg_minutes             | min      | time off par of the worst wrapped token
     backing_ratio_min         | fraction | smallest escrow / wrapped supply
@@ -121,6 +128,9 @@ _HEADLINE = dict(
     bad_debt_end | bad debt, end
     lender_loss | lenders' loss
     hours_at_full_utilisation | lent out fully, worst reserve
+    stuck_withdrawals_usd_h | withdrawals stuck
+    borrow_usage | debt over collateral
+    protocol_revenue | treasuries' income
     depeg_max | largest depeg
     depeg_minutes | time off par
     oracle_error_max | largest oracle error
@@ -130,51 +140,107 @@ _HEADLINE = dict(
 )
 
 
-def summarize(tables: Mapping[str, pd.DataFrame], manifest: Mapping[str, Any]) -> dict[str, Any]:
+def summarize(
+    tables: Mapping[str, pd.DataFrame],
+    manifest: Mapping[str, Any],
+    only: Collection[str] | None = None,
+) -> dict[str, Any]:
     """Return the summary of a run, ready for JSON.
 
     Parameters
     ----------
     tables : record tables by name; absent and empty ones are allowed
     manifest : with the scenario as run, which names tokens, populations and the warm-up
+    only : quantities that are wanted; what they do not need is not computed. All, and the parts,
+        when left out
 
     Returns
     -------
     the names of `QUANTITIES`, and `by_pool`, `by_population`, `by_asset`, `by_chain` and
     `by_status` with parts of them; None where there is no value
     """
-    setting = setting_of(manifest)
-    start = setting.warmup
-    pools, fills, prices = (frame_of(tables, name) for name in ("pools", "fills", "prices"))
-    gas_usd = usd_of_gas(fills, prices, setting.natives)
-    by_pool = pool_summary(pools, fills, gas_usd, start)
-    by_population = _by_population(frame_of(tables, "equity"), start)
-    by_chain = _by_chain(since(frame_of(tables, "chains"), start))
-    fills = since(fills.assign(gas_usd=gas_usd), start)
-    by_status = {str(k): int(n) for k, n in fills["status"].astype(str).value_counts().items()}
-    summary: dict[str, Any] = {
-        "measured_hours": _measured_hours(tables, start),
-        "n_fills": by_status.get("OK", 0),
-        "n_failed": sum(n for status, n in by_status.items() if status != "OK"),
-        "gas_usd": float(frame_of(tables, "populations").query("time > @start")["gas"].sum()),
-        **_liquidity_totals(by_pool),
-        **_price_error_quantiles(since(pools, start)),
-        **_markouts(swap_fills(fills, pools), prices, setting),
-        **_lending(tables, start),
-        **depeg_summary(frame_of(tables, "bridges"), start),
-        **_oracle_quantities(since(frame_of(tables, "oracles"), start)),
-        "base_fee_max": max((c["base_fee_max"] for c in by_chain.values()), default=math.nan),
-        "pending_max": max((c["pending_max"] for c in by_chain.values()), default=math.nan),
-        "arbitrage_profit": _arbitrage_profit(fills, setting),
-        "liquidator_profit": _gain_of("liquidat", by_population, setting),
-        "by_pool": by_pool,
-        "by_population": by_population,
-        "by_asset": _by_asset(since(prices, start)),
-        "by_chain": by_chain,
-        "by_status": dict(sorted(by_status.items())),
-    }
+    run = _Run(tables, setting_of(manifest))
+    summary: dict[str, Any] = {}
+    for names, compute in _COMPUTED:
+        if only is None or not names.isdisjoint(only):
+            summary |= compute(run)
+    if only is not None:
+        summary = {name: summary[name] for name in QUANTITIES if name in only}
+    else:
+        prices = since(run.prices, run.start)
+        summary |= {
+            "by_pool": run.by_pool,
+            "by_population": run.by_population,
+            "by_asset": _by_asset(prices),
+            "by_chain": run.by_chain,
+            "by_status": dict(sorted(run.by_status.items())),
+        }
     found: dict[str, Any] = _plain(summary)
     return found
+
+
+class _Run:
+    """Records of a run, and what several quantities have in common, computed when asked for."""
+
+    def __init__(self, tables: Mapping[str, pd.DataFrame], setting: Setting) -> None:
+        self.tables = tables
+        self.setting = setting
+        self.start = setting.warmup
+
+    def table(self, name: str) -> pd.DataFrame:
+        return frame_of(self.tables, name)
+
+    @cached_property
+    def prices(self) -> pd.DataFrame:
+        return self.table("prices")
+
+    @cached_property
+    def _gas_usd(self) -> NDArray[np.float64]:
+        return usd_of_gas(self.table("fills"), self.prices, self.setting.natives)
+
+    @cached_property
+    def fills(self) -> pd.DataFrame:
+        return since(self.table("fills").assign(gas_usd=self._gas_usd), self.start)
+
+    @cached_property
+    def by_pool(self) -> dict[str, dict[str, float]]:
+        pools, fills = self.table("pools"), self.table("fills")
+        return pool_summary(pools, fills, self._gas_usd, self.start)
+
+    @cached_property
+    def by_population(self) -> dict[str, dict[str, float]]:
+        return _by_population(self.table("equity"), self.start)
+
+    @cached_property
+    def by_chain(self) -> dict[str, dict[str, float]]:
+        return _by_chain(since(self.table("chains"), self.start))
+
+    @cached_property
+    def by_status(self) -> dict[str, int]:
+        counts = since(self.table("fills"), self.start)["status"].astype(str).value_counts()
+        return {str(k): int(n) for k, n in counts.items()}
+
+
+def _fill_counts(run: _Run) -> dict[str, Any]:
+    n_failed = sum(n for status, n in run.by_status.items() if status != "OK")
+    return {"n_fills": run.by_status.get("OK", 0), "n_failed": n_failed}
+
+
+def _activity(run: _Run) -> dict[str, float]:
+    populations = run.table("populations")
+    stuck = growth(populations, "population", "stuck_usd_hours", run.start)
+    has_market = len(run.table("lending")) > 0
+    return {
+        "gas_usd": float(populations["gas"][populations["time"] > run.start].sum()),
+        "stuck_withdrawals_usd_h": float(stuck.sum()) if has_market else math.nan,
+    }
+
+
+def _chain_totals(run: _Run) -> dict[str, float]:
+    return {
+        name: max((chain[name] for chain in run.by_chain.values()), default=math.nan)
+        for name in ("base_fee_max", "pending_max")
+    }
 
 
 def headline(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
@@ -200,13 +266,22 @@ def _as_text(value: float, unit: str) -> tuple[str, str]:
     return f"{value:,.2f}", "" if unit == "-" else unit
 
 
-def _lending(tables: Mapping[str, pd.DataFrame], start: float) -> dict[str, float]:
+def _lending(run: _Run) -> dict[str, float]:
     """Return the lending quantities; NaN where the run has no lending market."""
-    names = ("positions", "markets", "liquidations")
-    positions, markets, liquidations = (frame_of(tables, name) for name in names)
-    found = lending_summary(positions, markets, liquidations, start)
-    has_market = len(positions) or len(markets)
-    return found if has_market else dict.fromkeys(found, math.nan)
+    names = ("positions", "lending", "liquidations")
+    positions, markets, liquidations = (run.table(name) for name in names)
+    if not len(positions) and not len(markets):
+        return dict.fromkeys(LENDING_NAMES, math.nan)
+    return lending_summary(positions, markets, liquidations, run.start)
+
+
+def _revenue(run: _Run) -> dict[str, float]:
+    markets, deficits = run.table("lending"), run.table("deficits")
+    if not len(markets) and not len(deficits):
+        return {"protocol_revenue": math.nan}
+    income = market_income(markets, run.start)
+    income += vault_income(deficits, run.prices, run.setting.assets, run.start)
+    return {"protocol_revenue": income}
 
 
 def _measured_hours(tables: Mapping[str, pd.DataFrame], start: float) -> float:
@@ -325,3 +400,50 @@ def _plain(value: Any) -> Any:
         return int(value)
     number = float(value)
     return number if math.isfinite(number) else None
+
+
+_PRICE_ERRORS = (
+    *("price_error_p01", "price_error_p50", "price_error_p99"),
+    *("price_error_abs_p50", "price_error_abs_p99"),
+)
+_COMPUTED: tuple[tuple[frozenset[str], Callable[[_Run], dict[str, Any]]], ...] = tuple(
+    (frozenset(names.split()), compute)
+    for names, compute in (
+        ("measured_hours", lambda run: {"measured_hours": _measured_hours(run.tables, run.start)}),
+        ("n_fills n_failed", _fill_counts),
+        ("gas_usd stuck_withdrawals_usd_h", _activity),
+        (
+            "volume_usd fees_usd lvr_usd inventory_usd lp_gas_usd lp_net_return",
+            lambda run: _liquidity_totals(run.by_pool),
+        ),
+        (
+            " ".join(_PRICE_ERRORS),
+            lambda run: _price_error_quantiles(since(run.table("pools"), run.start)),
+        ),
+        (
+            "markout_5m markout_1h",
+            lambda run: _markouts(
+                swap_fills(run.fills, run.table("pools")), run.prices, run.setting
+            ),
+        ),
+        (" ".join(LENDING_NAMES), _lending),
+        ("protocol_revenue", _revenue),
+        (
+            "depeg_max depeg_minutes backing_ratio_min",
+            lambda run: depeg_summary(run.table("bridges"), run.start),
+        ),
+        (
+            "oracle_error_max oracle_age_max",
+            lambda run: _oracle_quantities(since(run.table("oracles"), run.start)),
+        ),
+        ("base_fee_max pending_max", _chain_totals),
+        (
+            "arbitrage_profit",
+            lambda run: {"arbitrage_profit": _arbitrage_profit(run.fills, run.setting)},
+        ),
+        (
+            "liquidator_profit",
+            lambda run: {"liquidator_profit": _gain_of("liquidat", run.by_population, run.setting)},
+        ),
+    )
+)

@@ -64,16 +64,20 @@ def is_ready(scenarios: Iterable[Scenario]) -> bool:
 
 
 def compile_all(scenarios: Iterable[Scenario], n_processes: int | None = None) -> float:
-    """Compile what scenarios need, in several processes; returns the seconds it took."""
+    """Compile what scenarios need, in several processes or here; returns the seconds it took."""
     started = time.perf_counter()
     places = [
         place for place in places_of(scenarios) if not handlers_of(*place[:2])[place[2]].is_cached
     ]
     n = min(n_processes or os.cpu_count() or 1, len(places))
+    places.insert(0, ("engine", "", 0))
     if n > 1 and cache_folder() is not None:
         with multiprocessing.get_context("spawn").Pool(n, initializer=gc.disable) as pool:
-            for _ in pool.imap_unordered(_compile, [("engine", "", 0), *places], chunksize=1):
+            for _ in pool.imap_unordered(_compile, places, chunksize=1):
                 pass
+    elif n_processes == 1:
+        for place in places:
+            _compile(place)
     return time.perf_counter() - started
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from agents.population import Population
 from experiments.kinds import mechanisms, populations, shock_kinds
 from experiments.references import EXCHANGE, placed
+from experiments.scenario import check_scenario
 from experiments.shock_times import shock_times
 from sim.agenda import SHOCK_RANK
 from sim.errors import InputError
@@ -37,8 +38,10 @@ def build(scenario: Scenario, seed: int = 1, candles: dict[str, Candles] | None 
     Raises
     ------
     InputError
-        The seed is out of range, or a part of the scenario cannot be built; says which.
+        It is no scenario, the seed is out of range, or a part of the scenario cannot be built;
+        says which.
     """
+    check_scenario(scenario)
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
         raise InputError(f"seed ({seed}) must be a whole number from 0 to {2**63 - 1}")
     try:

@@ -81,7 +81,9 @@ def _bar(console: Console, scenario: Scenario) -> Iterator[Callable[[Any, Any], 
                 return
             last = now
             bar.update(
-                task, completed=model.time, state=_state(model, recorder, scenario, now - started)
+                task,
+                completed=model.world.time,
+                state=_state(model, recorder, scenario, now - started),
             )
 
         yield update
@@ -102,9 +104,11 @@ def _plain_lines(scenario: Scenario) -> Callable[[Any, Any], None]:
 
 
 def _state(model: Any, recorder: Any, scenario: Scenario, elapsed: float) -> str:
-    blocks = int(model.world.box.chains["height"].sum())
+    world = model.world
+    has_blocks = world.box.chains["native"] >= 0  # the reference market has auctions
+    blocks = int(world.box.chains["height"][has_blocks].sum())
     return (
-        f"{model.time / HOUR:6.1f} of {scenario.horizon / HOUR:g} h  {blocks:,} blocks  "
+        f"{world.time / HOUR:6.1f} of {scenario.horizon / HOUR:g} h  {blocks:,} blocks  "
         f"{recorder.n_fills / max(elapsed, 1e-3):,.0f} fills/s"
     )
 
@@ -122,7 +126,7 @@ def print_run(result: RunResult) -> None:
     for label, value, unit in headline(result.summary):
         table.add_row(label, value, unit)
     console_of().print(table)
-    n_blocks = sum(n for chain, n in work["blocks"].items() if chain != "exchange")
+    n_blocks = sum(work["blocks"].values())
     say(
         f"\n{n_blocks:,} blocks, {work['orders']:,} orders, {work['fills']:,} fills "
         f"in {manifest['wall_seconds']:.1f} s; content {manifest['content_hash'][:16]}"

@@ -138,6 +138,7 @@ class EngineRecords:
         fills = np.concatenate(self._fills)
         self._fills, self._n_waiting["fills"] = [], 0
         self._write_fills(fills)
+        self._write_orders(fills)
         trades = np.flatnonzero(self._is_trade[fills["verb"]] & (fills["status"] == Status.OK))
         batch = np.repeat(np.arange(first, self._n_batches), lengths)[trades]
         self._trades = add_trades(self._world, self._trades, fills[trades], batch)
@@ -182,11 +183,41 @@ class EngineRecords:
                 "gas": np.where(fills["leg"] == 0, fills["gas"], 0),
                 "tip": fills["tip"],
                 "gas_paid": fills["gas_paid"],
-                "status": Text(
-                    np.searchsorted(self._codes, fills["status"]), list(_STATUS.values())
-                ),
+                "status": self._status_of(fills),
             }
         )
+
+    def _write_orders(self, fills: np.ndarray) -> None:
+        """Write the first leg of every order; the legs of an order follow one another."""
+        world, first = self._world, np.flatnonzero(fills["leg"] == 0)
+        legs = np.diff(np.append(first, len(fills)))
+        heads = fills[first]
+        self._writers["orders"].append(
+            {
+                "order_id": heads["id"],
+                "cause_id": heads["parent"],
+                "submitted": heads["arrival"] / TICKS_PER_SECOND,
+                "time": heads["time"] / TICKS_PER_SECOND,
+                "expires": heads["expires"] / TICKS_PER_SECOND,
+                "chain": Text(heads["chain"], world.chain_names),
+                "block": heads["height"],
+                "position": heads["place"],
+                "population": Text(heads["group"], world.group_names),
+                "account": heads["row"],
+                "kind": Text(heads["verb"], world.verb_names),
+                "venue": Text(heads["venue"], world.venue_names),
+                "n_legs": legs,
+                "gas": heads["gas"],
+                "tip": heads["tip"],
+                "max_fee": heads["max_fee"],
+                "gas_price": np.where(heads["gas_paid"] > 0.0, heads["gas_price"], 0.0),
+                "gas_paid": heads["gas_paid"],
+                "status": self._status_of(heads),
+            }
+        )
+
+    def _status_of(self, fills: np.ndarray) -> Text:
+        return Text(np.searchsorted(self._codes, fills["status"]), list(_STATUS.values()))
 
     def _write_liquidations(self) -> None:
         world = self._world

@@ -154,7 +154,9 @@ def told_faults(place: Path) -> Iterator[None]:
         raise
     except OSError as error:
         why = _FAULTS.get(error.errno or 0)
-        raise OutputError(f"{place}: {why or f'cannot be written ({error})'}") from error
+        told = error.strerror or error  # without its path: that of a draft means nothing to users
+        why = why or f"cannot be written ({told}); give another --out"
+        raise OutputError(f"{place}: {why}") from error
 
 
 def write_json(path: Path, data: Any) -> None:

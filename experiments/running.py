@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,11 +17,14 @@ from experiments.composition import build
 from experiments.drawing import drawer_of
 from experiments.recording import Recorder
 from experiments.run_folder import whole_folder, write_json
+from experiments.scenario import check_scenario
 from sim.kernel import source_hash
 from sim.model import Model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Iterator
+
+    import pyarrow as pa
 
     from experiments.drawing import Drawer
     from experiments.scenario import Scenario
@@ -72,10 +77,11 @@ def run(
     Raises
     ------
     InputError
-        The folder exists, or the scenario cannot be built.
+        It is no scenario, it cannot be built, or the folder exists.
     OutputError
         The disk is full or cannot be written.
     """
+    check_scenario(scenario)
     started = time.perf_counter()
     if out is None:
         recorder, model = _simulate(scenario, seed, None, progress)
@@ -98,6 +104,48 @@ def run(
     place = Path(out)
     figure_paths = tuple(place / "figures" / path.name for path in drawn)
     return RunResult(manifest, summary, tables, place, figure_paths, model)
+
+
+def outcomes_of(
+    scenario: Scenario,
+    seed: int,
+    names: Collection[str],
+    progress: Callable[[Model, Recorder], None] | None = None,
+) -> dict[str, Any]:
+    """Run a scenario in memory and return some quantities of its summary, the cheapest way.
+
+    Parameters
+    ----------
+    scenario, seed, progress : as in `run`
+    names : of `analysis.metrics.QUANTITIES`
+    """
+    from analysis.metrics import summarize
+
+    recorder, _ = _simulate(scenario, seed, None, progress)
+    about = {"scenario": scenario.model_dump(mode="json")}
+    return dict(summarize(_Frames(recorder.tables()), about, frozenset(names)))
+
+
+class _Frames(Mapping[str, pd.DataFrame]):
+    """Record tables that become data frames when they are looked at."""
+
+    def __init__(self, tables: dict[str, pa.Table]) -> None:
+        self._tables = tables
+        self._made: dict[str, pd.DataFrame] = {}
+
+    def __getitem__(self, name: str) -> pd.DataFrame:
+        if name not in self._made:
+            self._made[name] = self._tables[name].to_pandas()
+        return self._made[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._tables
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tables)
+
+    def __len__(self) -> int:
+        return len(self._tables)
 
 
 def _simulate(
@@ -155,7 +203,9 @@ def make_manifest(
         "platform": _platform(),
         "work": {
             "blocks": {
-                name: int(world.box.chains[k]["height"]) for k, name in enumerate(world.chain_names)
+                name: int(chain["height"])
+                for name, chain in zip(world.chain_names, world.box.chains, strict=True)
+                if chain["native"] >= 0  # the reference market has auctions, not blocks
             },
             "orders": int(world.box.counter[7]),
             "fills": recorder.n_fills,
@@ -167,6 +217,7 @@ def make_manifest(
     }
 
 
+@functools.cache
 def _version_of(name: str) -> str:
     try:
         return version(name)
@@ -174,6 +225,7 @@ def _version_of(name: str) -> str:
         return "not installed"
 
 
+@functools.cache
 def _platform() -> dict[str, str]:
     import platform
 

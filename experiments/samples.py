@@ -53,6 +53,13 @@ class Samples:
         }
         outside = [f"outside/{name}" for name in OUTSIDE_ACCOUNTS]
         self._owners = [*world.group_names, *outside]
+        states = ((site.group, world.states[site.name]) for site in world.population_sites)
+        self._stuck_columns = [
+            (group, state.stuck_usd_hours)
+            for group, state in states
+            if hasattr(state, "stuck_usd_hours")
+        ]
+        self._stuck = np.zeros(len(engine.activity))
         self._start = world.holdings()
         self._start_price = world.prices.fundamental.copy()
         self._start_accounts = world.account_holdings()
@@ -126,8 +133,9 @@ class Samples:
         )
 
     def _take_activity(self) -> None:
-        activity = self._engine.activity
-        groups = np.flatnonzero((activity[:, 0] > 0.0) | (activity[:, 1] > 0.0))
+        activity, stuck = self._engine.activity, self._stuck_usd_hours()
+        was_active = (activity[:, 0] > 0.0) | (activity[:, 1] > 0.0)
+        groups = np.flatnonzero(was_active | (stuck != self._stuck))
         filled, failed, value, gas = activity[groups].T
         self._add(
             "populations",
@@ -137,9 +145,20 @@ class Samples:
                 "n_failed": failed,
                 "value_in": value,
                 "gas": gas,
+                "stuck_usd_hours": stuck[groups],
             },
         )
-        activity[:] = 0.0
+        activity[:], self._stuck = 0.0, stuck
+
+    def _stuck_usd_hours(self) -> np.ndarray:
+        """Return what refused withdrawals add up to, so far, by group: float64, (n,), USD h.
+
+        Populations that withdraw count it themselves, in a column of that name.
+        """
+        found = np.zeros(len(self._engine.activity))
+        for group, column in self._stuck_columns:
+            found[group] = column.sum()
+        return found
 
     def take_positions(self) -> None:
         """Sample every position that mechanisms report."""

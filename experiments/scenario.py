@@ -25,6 +25,7 @@ from pydantic import (
     create_model,
     model_validator,
 )
+from pydantic_core import PydanticKnownError
 
 from experiments.book_files import with_known_books
 from experiments.faults import fault, validate
@@ -51,6 +52,7 @@ from sim.units import parse_duration
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_SHORTEST = 1e-3  # seconds: the finest grid of prices
 _LONGEST = 3.2e7  # seconds: a year, in ticks well within 53 bits
 
 
@@ -61,8 +63,10 @@ def _at_least_one_second(seconds: float) -> float:
 
 
 def _is_possible(seconds: float) -> float:
-    if seconds <= 0.0:
-        raise ValueError(f"{seconds:g} s is no length of a run; it must be above 0")
+    if seconds < _SHORTEST:
+        raise ValueError(
+            f"{seconds:g} s is no length of a run; it must be at least {_SHORTEST:g} s"
+        )
     return seconds
 
 
@@ -80,6 +84,15 @@ Duration = Annotated[
         }
     ),
 ]
+
+
+def _is_whole(value: Any) -> Any:
+    if type(value) is not int:  # true and 1.0 equal 1, but are no version
+        raise PydanticKnownError("literal_error", {"expected": "1"})
+    return value
+
+
+Version = Annotated[Literal[1], BeforeValidator(_is_whole)]
 Every = Annotated[Duration, AfterValidator(_at_least_one_second)]  # 0: never
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_+-]{0,62}$")]
 SUFFIXES = (".yaml", ".yml")
@@ -249,7 +262,7 @@ class RecordConfig(Config):
 class ScenarioBase(Config):
     """A world, its people, its shocks, and what to record."""
 
-    version: Literal[1] = Field(description="Version of this format.")
+    version: Version = Field(description="Version of this format.")
     name: Name = Field(description="Name of the scenario.")
     description: str = Field("", description="What it shows, and what is counterfactual in it.")
     horizon: Annotated[Duration, AfterValidator(_is_possible)] = Field(
@@ -426,7 +439,7 @@ def load_scenario(
     name: str,
     overrides: Sequence[str] = (),
     prices: str | None = None,
-    until: float | None = None,
+    until: float | str | None = None,
     prices_start: str | None = None,
 ) -> Scenario:
     """Return a validated scenario.
@@ -434,9 +447,9 @@ def load_scenario(
     Parameters
     ----------
     name : shipped name, or path of a YAML file
-    overrides : `path=value`, as for `--set`
+    overrides : a sequence of texts `path=value`, as for `--set`
     prices : file of candles to replay in place of the first asset whose price moves, without impact
-    until : seconds; ends the run earlier
+    until : seconds, or text such as 6h; ends the run earlier
     prices_start : opening time of the candle that is time 0; the first of the file when left out
 
     Raises
@@ -444,7 +457,10 @@ def load_scenario(
     ScenarioError
         The scenario, an override or a price file is wrong; names file, line, field, value and
         what is allowed.
+    InputError
+        An argument is of the wrong type, or `until` is not within the horizon.
     """
+    _check_arguments(name, overrides)
     model = scenario_model()
     source = apply_overrides(read_scenario(name), overrides, model)
     scenario = validate(source, model)
@@ -459,9 +475,37 @@ def load_scenario(
     scenario = with_times(scenario)
     scenario._source = source  # noqa: SLF001  # for the places of faults found later
     if until is not None:
-        scenario = _ending_at(scenario, until)
+        scenario = _ending_at(scenario, parse_duration(until))
     folder = _folder_of(name)
     return with_known_books(source, with_known_candles(source, scenario, folder), folder)
+
+
+def _check_arguments(name: Any, overrides: Any) -> None:
+    """Refuse a name that is no text, and a lone text where a sequence of them is asked for."""
+    if not isinstance(name, str):
+        raise InputError(
+            f"{name!r} is no name of a scenario; give the name of a shipped one, or the path of "
+            "a YAML file, as text"
+        )
+    is_sequence = isinstance(overrides, list | tuple)
+    if not is_sequence or not all(isinstance(text, str) for text in overrides):
+        raise InputError(
+            f"overrides are {overrides!r}; give a list of texts, such as ['horizon=6h']"
+        )
+
+
+def check_scenario(given: Any) -> None:
+    """Refuse what is no scenario, such as the name of one.
+
+    Raises
+    ------
+    InputError
+        It was not made by `load_scenario`.
+    """
+    if not isinstance(given, Scenario):
+        shown = repr(given) if isinstance(given, str) else f"a {type(given).__name__}"
+        name = given if isinstance(given, str) else "quiet-market"
+        raise InputError(f"{shown} is not a scenario; read one first: load_scenario({name!r})")
 
 
 def _with_prices(source: Source, scenario: Scenario, file: str, start: str | None) -> Source:
@@ -494,10 +538,10 @@ def _check_time(text: str) -> None:
 
 def _ending_at(scenario: Scenario, until: float) -> Scenario:
     """Return the scenario cut short; shocks after its new end are left out."""
-    if not 0.0 < until <= scenario.horizon:
+    if not _SHORTEST <= until <= scenario.horizon:
         raise InputError(
-            f"--until is {until:g} s; it must be above 0 and at most the horizon of "
-            f"{scenario.name}, {scenario.horizon:g} s (or set a longer one: --set horizon=...)"
+            f"--until is {until:g} s; it must be at least {_SHORTEST:g} s and at most the horizon "
+            f"of {scenario.name}, {scenario.horizon:g} s (or set a longer one: --set horizon=...)"
         )
     return scenario.model_copy(
         update={

@@ -22,7 +22,7 @@ from pydantic import Field
 from sim.chain import clock_at
 from sim.errors import InputError, InvariantError
 from sim.kernel import F8, I8, blank, columnar, handler, kernel, records, view_of
-from sim.ledger import Ledger, slot, transfer
+from sim.ledger import Ledger, balance_of, slot, transfer
 from sim.mempool import Outbox, post
 from sim.orders import DEPOSIT, FILL, TRADE, cause, order_at
 from sim.outside import OUTSIDE, REFERENCE_MARKET
@@ -266,7 +266,7 @@ def _trade(binding, message):  # type: ignore[no-untyped-def]
     if status != OK:
         return status
     token_in, token_out = order.token_in, order.token_out
-    group, row = order.group, order.row
+    group, row, amount = order.group, order.row, order.amount
     k = -1
     if order.a == 0:
         if market.confirmations[token_in] != FROM_WALLET:
@@ -280,26 +280,27 @@ def _trade(binding, message):  # type: ignore[no-untyped-def]
         if not is_his or entry.amount != order.amount:
             return NOT_ALLOWED
         group, row = venues.group[order.venue], venues.account[order.venue]
-    out = quote_trade(prices, token_in, token_out, order.amount)
+        amount = min(amount, balance_of(ledger, group, row, token_in))  # sums of deposits round
+    out = quote_trade(prices, token_in, token_out, amount)
     if out < order.limit:
         return SLIPPAGE
     if out > stock_at(market, token_out, order.time):
         return INSUFFICIENT_LIQUIDITY
-    status = transfer(ledger, group, row, OUTSIDE, REFERENCE_MARKET, token_in, order.amount)
+    status = transfer(ledger, group, row, OUTSIDE, REFERENCE_MARKET, token_in, amount)
     if status != OK:
         return status
     transfer(ledger, OUTSIDE, REFERENCE_MARKET, order.group, order.row, token_out, out)
     if k >= 0:
         take_held(market, k)
-    move_stock(market, token_in, order.amount, order.time)
+    move_stock(market, token_in, amount, order.time)
     move_stock(market, token_out, -out, order.time)
-    usd = order.amount * prices.reference[token_in]
+    usd = amount * prices.reference[token_in]
     prices.traded[prices.asset[token_in]] += usd
     prices.traded[prices.asset[token_out]] += usd
     apply_trade(prices, prices.asset[token_in], -usd, order.time)
     apply_trade(prices, prices.asset[token_out], usd, order.time)
     update_prices(prices, order.time)
-    order.amount_in, order.amount_out = order.amount, out
+    order.amount_in, order.amount_out = amount, out
     return OK
 
 

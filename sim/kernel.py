@@ -24,6 +24,7 @@ import functools
 import hashlib
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -335,7 +336,8 @@ class Handler:
         if not JIT or folder is None or _file_of(module) is None:
             return not JIT
         home = folder / f"{module}-{module_hash(module)[:16]}"
-        return any(home.glob(f"*.{self.function.__qualname__}-*.nbi"))
+        version = f"py{sys.version_info.major}{sys.version_info.minor}"
+        return any(home.glob(f"*.{self.function.__qualname__}-*.{version}.nbi"))
 
     @functools.cached_property
     def address(self) -> int:
@@ -422,11 +424,17 @@ def bind(*states: Any) -> np.ndarray:
 
 
 class StateType(types.Type):
-    """A state in compiled code: the address of its binding, one word however many columns."""
+    """A state in compiled code: the address of its binding, one word however many columns.
+
+    Its name tells the layout of its columns: a kernel is cached by what its own module imports,
+    and need not import the state that it is given.
+    """
 
     def __init__(self, state: type) -> None:
         self.state = state
-        super().__init__(name=f"{state.__module__}.{state.__qualname__}")
+        layout = [(name, s.dtype.descr, s.ndim) for name, s in shapes_of(state).items()]
+        digest = hashlib.sha256(repr(layout).encode()).hexdigest()[:12]
+        super().__init__(name=f"{state.__module__}.{state.__qualname__}:{digest}")
 
     @functools.cached_property
     def columns(self) -> dict[str, tuple[Any, int]]:

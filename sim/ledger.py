@@ -168,7 +168,7 @@ def check_conservation(ledger: Ledger, rows: list[int], names: list[str]) -> Non
             if n:
                 largest[token] = max(largest[token], np.abs(part).max())
     allowed = 4 * _EPSILON * (ledger.n_moves + sum(rows)) * largest
-    wrong = np.flatnonzero(np.abs(total - ledger.supply) > allowed)
+    wrong = np.flatnonzero(~(np.abs(total - ledger.supply) <= allowed))  # what is no number, too
     if len(wrong):
         t = int(wrong[0])
         raise InvariantError(

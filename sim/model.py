@@ -131,6 +131,8 @@ class Model(MesaModel):
             raise InputError(
                 "an event or agent cannot run the model: it is running; schedule an event instead"
             )
+        for agent in self._actors:
+            self._chain_of(agent)  # set after it was registered
         self._is_running = True
         try:
             self.world.advance(until)
@@ -241,8 +243,17 @@ class Model(MesaModel):
         return self._take_ids(population.n)
 
     def register_agent(self, agent: mesa.Agent) -> None:
-        """Take in a plain agent; from now on its `step()` is called before blocks of its chain."""
+        """Take in a plain agent; from now on its `step()` is called before blocks of its chain.
+
+        Raises
+        ------
+        InputError
+            Its chain does not exist. A chain that is set only after it was registered is looked at
+            when the model next runs.
+        """
         acts = type(agent).step is not mesa.Agent.step
+        if acts:
+            self._chain_of(agent)  # refuses one that is unknown
         if acts and not self._turns:
             self._add_turns()
         super().register_agent(agent)

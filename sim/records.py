@@ -70,6 +70,34 @@ FILLS = Table(
         """
     ),
 )
+ORDERS = Table(
+    "orders",
+    "every order that left a mempool, with what it bid; its legs are in `fills`",
+    _columns(
+        """
+        order_id   | int64   | -          | number of the order
+        cause_id   | int64   | -          | what caused it, as in `fills`
+        submitted  | float64 | s          | time at which it reached the mempool
+        time       | float64 | s          | time of its block, or at which it was dropped
+        expires    | float64 | s          | time after which it would have been dropped
+        chain      | text    | -          | chain
+        block      | int64   | -          | height of the block
+        position   | int64   | -          | position in the block, from 0
+        population | text    | -          | population of the sender
+        account    | int64   | -          | row of the sender in its population
+        kind       | text    | -          | mechanism and verb of the first leg
+        venue      | text    | -          | venue of the first leg
+        n_legs     | int64   | -          | number of legs
+        gas        | int64   | gas        | gas of all legs
+        tip        | float64 | native/gas | priority fee bid
+        max_fee    | float64 | native/gas | most it would have paid in all
+        gas_price  | float64 | native/gas | what it paid; 0: it was dropped
+        gas_paid   | float64 | native     | gas times price
+        status     | text    | -          | OK, or why it changed nothing
+        """
+    ),
+)
+
 CAUSES = Table(
     "causes",
     "weighted parents of fills; the weights of one fill add up to 1",
@@ -146,8 +174,8 @@ POSITIONS = Table(
         """
     ),
 )
-MARKETS = Table(
-    "markets",
+LENDING = Table(
+    "lending",
     "reserves of lending markets at each sample",
     _columns(
         """
@@ -282,6 +310,7 @@ POPULATIONS = Table(
         n_failed   | int64   | -   | fills that failed or were dropped
         value_in   | float64 | USD | paid into venues, at reference prices
         gas        | float64 | USD | gas paid
+        stuck_usd_hours | float64 | USD h | withdrawals that found no cash, times how long, so far
         """
     ),
 )
@@ -290,11 +319,12 @@ TABLES = {
     table.name: table
     for table in (
         FILLS,
+        ORDERS,
         CAUSES,
         LIQUIDATIONS,
         POOLS,
         POSITIONS,
-        MARKETS,
+        LENDING,
         DEFICITS,
         EQUITY,
         CHAINS,

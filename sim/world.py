@@ -7,6 +7,7 @@ all into the engine's tables. It names no mechanism and no population: both come
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -737,17 +738,23 @@ class World:
         Raises
         ------
         InputError
-            A name or row does not exist; says which do.
+            A name or row does not exist, or a number is out of range; says what is allowed.
         """
         number = self.venue(venue)
         mechanism = self.plan.venues[number].mechanism
         verbs = [v.name for v in mechanism.verbs]
         offset = _find(verb, verbs, f"verb of {mechanism.kind}")
         group = self.group(population)
+        _check_whole(row=row, a=a, b=b, parent=parent)
         if not 0 <= row < self.group_rows[group]:
             raise InputError(
                 f"{population} has no row {row}; rows run from 0 to {self.group_rows[group] - 1}"
             )
+        _check_numbers(amount=amount, amount1=amount1, limit=limit, price_limit=price_limit)
+        _check_numbers(
+            math.nextafter(math.inf, 0.0),
+            tip_gwei=tip_gwei, max_fee_gwei=max_fee_gwei, expires_in=expires_in,
+        )  # fmt: skip
         sold, bought = self._named_token(token_in), self._named_token(token_out)
         if mechanism.quote is not None and verb == "swap":
             if a not in (0, 1):
@@ -815,7 +822,9 @@ class World:
         for token in self.group_tokens[site.group]:
             plan = self.tokens[token]
             name = plan.symbol if plan.chain == home else self.token_names[token]
-            columns.setdefault(name, self.balances(site.name, token))
+            held = self.balances(site.name, token)
+            held.flags.writeable = False  # a view: the ledger's own moves still show
+            columns.setdefault(name, held)
         if population.kind.columns is not None:
             columns |= population.kind.columns(self, site, own)
         return columns
@@ -902,6 +911,21 @@ class World:
 def empty_state(kind: type) -> Any:
     """Return a state of a NamedTuple type without rows."""
     return kind(*(np.zeros((0,) * ndim, dtype) for dtype, ndim in shapes_of(kind).values()))
+
+
+def _check_whole(**numbers: Any) -> None:
+    """Refuse numbers that are not whole, which would be cut."""
+    for name, value in numbers.items():
+        if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
+            raise InputError(f"{name} is {value!r}; it must be a whole number")
+
+
+def _check_numbers(most: float = math.inf, **numbers: float) -> None:
+    """Refuse NaN, what is below 0 and what is beyond the most."""
+    for name, value in numbers.items():
+        if not 0.0 <= value <= most:
+            allowed = "at least 0" if most == math.inf else "at least 0 and finite"
+            raise InputError(f"{name} is {value:g}; it must be {allowed}")
 
 
 def _find(name: str, known: Sequence[str] | Mapping[str, Any], what: str) -> int:

@@ -486,9 +486,19 @@ DEPEND_ON_ALL: dict[str, tuple[str, ...]] = {
     "bridge_users": WHEEL,
     "payments": WHEEL,
     "suppliers": ("speed", "can_borrow", "orders"),  # classes have shares by value
-    "borrowers": ("alarm", "target", "orders"),  # health factors have quantiles by debt
+    "borrowers": (
+        "alarm",
+        "target",
+        "has_means",
+        "orders",
+    ),  # health factors have quantiles by debt
     "liquidators": ("endowment", "claim_position", "orders"),  # shares by rank
-    "vault_owners": ("alarm", "target", "orders"),  # health factors have quantiles by debt
+    "vault_owners": (
+        "alarm",
+        "target",
+        "has_means",
+        "orders",
+    ),  # health factors have quantiles by debt
     "keepers": ("endowment", "is_direct", "orders"),  # shares by rank; they take turns
 }
 ROWS = {"exploiter": 1}

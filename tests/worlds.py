@@ -90,6 +90,14 @@ def swap(world: World, row: int = 0, amount: float = 100.0, side: int = 1, **ter
     return world.submit(venue, "swap", HANDS, row, amount=amount, a=side, **terms)
 
 
+def submit_anything(world: World, venue: str, verb: str, row: int, **terms: Any) -> None:
+    """Submit the only order of a hand, with amounts that compiled code may send, but Python not."""
+    odd = {name: v for name, v in terms.items() if name.startswith("amount") and not v >= 0.0}
+    world.submit(venue, verb, HANDS, row, **(terms | dict.fromkeys(odd, 0.0)))
+    for name, value in odd.items():
+        world.box.orders[name][world.box.heap[0, 0]] = value
+
+
 def state_bytes(world: World) -> dict[str, bytes]:
     """Return every array of mechanisms, prices and the ledger, by name, as bytes.
 

@@ -72,7 +72,7 @@ def _health(tables: Mapping[str, pd.DataFrame], setting: Setting) -> Any:
 def _liquidations(tables: Mapping[str, pd.DataFrame], setting: Setting) -> Any:
     liquidations, positions = frame_of(tables, "liquidations"), frame_of(tables, "positions")
     if len(positions) or len(liquidations):
-        return plot_liquidations(liquidations, positions, frame_of(tables, "markets"), setting)
+        return plot_liquidations(liquidations, positions, frame_of(tables, "lending"), setting)
     return None
 
 
@@ -84,13 +84,13 @@ def _block_space(tables: Mapping[str, pd.DataFrame], setting: Setting) -> Any:
 
 def _network(tables: Mapping[str, pd.DataFrame], setting: Setting) -> Any:
     pools, fills = frame_of(tables, "pools"), frame_of(tables, "fills")
-    bridges, markets = frame_of(tables, "bridges"), frame_of(tables, "markets")
+    bridges, markets = frame_of(tables, "bridges"), frame_of(tables, "lending")
     graph = token_graph(pools, fills, bridges, markets, setting.tokens)
     return plot_network(graph) if graph.number_of_edges() else None
 
 
 def _utilization(tables: Mapping[str, pd.DataFrame], setting: Setting) -> Any:
-    markets = frame_of(tables, "markets")
+    markets = frame_of(tables, "lending")
     return plot_utilization(markets, setting) if len(markets) else None
 
 

@@ -27,6 +27,12 @@ _WIDEST = 11.0  # points, the edge of the largest flow
 _BRIDGE = "#832db6"
 _ROOMY = 42.0  # points, the diameter of a token that holds its own label
 _LETTER, _LINES = 0.045, 0.24  # room of a letter and of two lines, in radii of a chain's ring
+_BENDS = {  # of an edge, as a share of its length, by preference
+    "pool": (0.0, 0.25, -0.25, 0.45, -0.45, 0.65, -0.65, 0.85, -0.85),
+    "bridge": (0.28, -0.28, 0.4, -0.4, 0.52, -0.52, 0.64, -0.64, 0.8, -0.8, 1.0, -1.0),
+}
+_CLEAR = 0.06  # least room between an edge and a token that it does not reach, in radii of a ring
+_STEPS = np.linspace(0.0, 1.0, 41)  # of the way along an edge, where it is looked at
 _SHARES = (0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8)  # of the way along an edge, where labels may stand
 
 
@@ -135,8 +141,9 @@ def plot_network(
     place = _layout(graph, chains)
     values = np.array([graph.nodes[token]["value"] for token in graph])
     sizes = 260.0 + _LARGEST * values / max(values.max(initial=0.0), 1e-12)
-    _set_limits(axes, place)
-    _draw_edges(axes, graph, place, sizes)
+    bends = _bends(graph, place, _radii(figure, graph, place, sizes))
+    _set_limits(axes, graph, place, bends)
+    _draw_edges(axes, graph, place, sizes, bends)
     nx.draw_networkx_nodes(
         graph, place, ax=axes, node_size=sizes, edgecolors="white", linewidths=1.5,
         node_color=[look[token.partition("/")[0]].color for token in graph],
@@ -163,12 +170,72 @@ def _label_nodes(
         )  # fmt: skip
 
 
-def _set_limits(axes: Axes, place: dict[str, NDArray[np.float64]]) -> None:
-    """Give equal scales to both directions, so that curves bend as `_along` says."""
+def _radii(
+    figure: Figure, graph: Graph, place: dict[str, NDArray[np.float64]], sizes: NDArray[np.float64]
+) -> dict[str, float]:
+    """Return the radius of each token as drawn, in radii of a chain's ring; somewhat too large."""
     points = np.array(list(place.values()))
-    low, high = points.min(axis=0), points.max(axis=0)
-    axes.set_xlim(low[0] - 0.6, high[0] + 0.6)
-    axes.set_ylim(low[1] - 0.9, high[1] + 0.5)
+    width, height = points.max(axis=0) - points.min(axis=0) + 1.4
+    inches = figure.get_size_inches()
+    unit = 72.0 * min(0.9 * inches[0] / width, 0.65 * inches[1] / height)  # points
+    return dict(zip(graph, np.sqrt(sizes) / 2.0 / unit, strict=True))
+
+
+def _bends(
+    graph: Graph, place: dict[str, NDArray[np.float64]], radii: dict[str, float]
+) -> dict[str, float]:
+    """Return the bend of each edge, by venue, such that it passes no token that it does not reach.
+
+    Edges of one pair bend differently. Where every bend meets a token, the one with the most room
+    is taken.
+    """
+    bends: dict[str, float] = {}
+    used: dict[tuple[str, ...], list[float]] = {}
+    edges: Any = graph.edges(keys=True, data=True)
+    for source, target, venue, data in edges:
+        pair = tuple(sorted((source, target)))
+        taken = used.setdefault(pair, [])
+        every = _BENDS[data["kind"]]
+        options = [bend for bend in every if bend not in taken] or list(every)
+        room = [_room(pair, bend, place, radii) for bend in options]
+        best = next((k for k, free in enumerate(room) if free >= _CLEAR), int(np.argmax(room)))
+        bends[venue] = options[best]
+        taken.append(options[best])
+    return bends
+
+
+def _room(
+    pair: tuple[str, ...],
+    bend: float,
+    place: dict[str, NDArray[np.float64]],
+    radii: dict[str, float],
+) -> float:
+    """Return the least room between an edge and the tokens, and their labels, between its ends."""
+    start, end = place[pair[0]], place[pair[1]]
+    course = np.array([_along(start, end, bend, share) for share in _STEPS])
+    room = np.inf
+    for token in place.keys() - set(pair):
+        for middle in (place[token], place[token] - np.array([0.0, radii[token] + _LINES / 2])):
+            away = np.hypot(*(course - middle).T).min()
+            room = min(room, away - (radii[token] if middle is place[token] else _LINES / 2))
+    return float(room)
+
+
+def _set_limits(
+    axes: Axes, graph: Graph, place: dict[str, NDArray[np.float64]], bends: dict[str, float]
+) -> None:
+    """Show all tokens and edges, with equal scales, so that curves bend as `_along` says."""
+    tokens = np.array(list(place.values()))
+    low = tokens.min(axis=0) - np.array([0.6, 0.9])
+    high = tokens.max(axis=0) + np.array([0.6, 0.5])
+    edges: Any = graph.edges(keys=True)
+    for source, target, venue in edges:
+        start, end = (place[token] for token in sorted((source, target)))
+        course = np.array([_along(start, end, bends[venue], share) for share in _STEPS])
+        low = np.minimum(low, course.min(axis=0) - 0.2)
+        high = np.maximum(high, course.max(axis=0) + 0.2)
+    axes.set_xlim(low[0], high[0])
+    axes.set_ylim(low[1], high[1])
     axes.set_aspect("equal")
 
 
@@ -191,17 +258,16 @@ def _draw_edges(
     graph: Graph,
     place: dict[str, NDArray[np.float64]],
     sizes: NDArray[np.float64],
+    bends: dict[str, float],
 ) -> None:
     edges: Any = graph.edges(keys=True, data=True)
     flows = {venue: data["flow"] for _, _, venue, data in edges}
     largest = max(flows.values(), default=0.0) or 1.0
-    parallel: dict[tuple[str, ...], int] = {}
     taken = [Box(place[token][0], place[token][1], 0.6, 0.45) for token in graph]
     for source, target, venue, data in edges:
         kind = data["kind"]
         pair = tuple(sorted((source, target)))
-        number = parallel[pair] = parallel.get(pair, -1) + 1
-        bend = (0.0, 0.25, -0.25, 0.45, -0.45)[number % 5] + (0.28 if kind == "bridge" else 0.0)
+        bend = bends[venue]
         nx.draw_networkx_edges(
             nx.MultiDiGraph([pair]), place, ax=axes, arrows=True, arrowstyle="-",
             width=1.0 + _WIDEST * flows[venue] / largest,

@@ -25,6 +25,7 @@ from experiments.studies.sweep import sweep
 from experiments.studies.verdicts import (
     EXIT_CODES,
     by_setting,
+    compared,
     extreme_passing,
     findings_table,
     overall,
@@ -116,9 +117,20 @@ def verdict_command(
         say(f"\n{word} {lever} that passes every requirement:")
         print_table(answer)
         code = _code_of(answer, lever)
-    quote = "\n".join(sentence(plan, f, decision.looks) for f in _worth_quoting(decision))
+    worth_quoting = _worth_quoting(decision)
+    reference = worth_quoting[0].setting
+    outcomes = list(dict.fromkeys(requirement.outcome for requirement in wanted))
+    differences = plain(compared(plan, decision.rows, outcomes, reference).to_dict("records"))
+    if differences:
+        say(
+            f"\nmean differences from {reference.text}, run by run; {plan.study.confidence:.0%} "
+            "intervals of all at once (Bonferroni):"
+        )
+        print_table(differences)
+    quote = "\n".join(sentence(plan, f, decision.looks) for f in worth_quoting)
     say("\n" + quote)
-    _write(plan, store, decision, answer, quote)
+    paired = {"reference": reference.levers, "differences": differences}
+    _write(plan, store, decision, {"extreme": answer, "compared": paired, "quote": quote})
     return code
 
 
@@ -137,9 +149,7 @@ def _worth_quoting(decision: Decision) -> list[Any]:
     return [f for f in decision.findings if f.setting.text == text]
 
 
-def _write(
-    plan: Plan, store: Store, decision: Decision, answer: list[dict[str, Any]], quote: str
-) -> None:
+def _write(plan: Plan, store: Store, decision: Decision, more: dict[str, Any]) -> None:
     """Write verdict.json, and the figure where the data set is on disk."""
     table = findings_table(decision.findings)
     content = {
@@ -147,15 +157,15 @@ def _write(
         "verdict": overall(decision.findings),
         "confidence": plan.study.confidence,
         "multiplicity": "each requirement at each setting is decided at the stated confidence; "
-        "worst_corner_bound holds for all design points of a setting together (Bonferroni)",
+        "worst_corner_bound holds for all design points of a setting together, and the "
+        "intervals of differences for all differences together (Bonferroni)",
         "looks": decision.looks,
         "stopped": decision.why_stopped,
         "book_response": {name: lever.book for name, lever in plan.study.levers.items()},
         "code_version": code_version(),
         "identity": plan.identity,
         "findings": plain(table.to_dict("records")),
-        "extreme": answer,
-        "quote": quote,
+        **more,
     }
     store.write("verdict.json", (json.dumps(content, indent=2) + "\n").encode())
     say(f"verdict  {store.place}/verdict.json")

@@ -167,8 +167,28 @@ def print_decision(decision: Decision) -> None:
     for finding in decision.findings:
         table.add_row(*_cells(finding))
     console_of().print(table)
+    if any(finding.estimate.n_failed for finding in decision.findings):
+        _print_without_failed(decision, levers)
     looks = "looked at once" if decision.looks is None else f"{decision.looks} looks"
     say(f"\n{looks}; {decision.why_stopped}")
+
+
+def _print_without_failed(decision: Decision, levers: Sequence[str]) -> None:
+    """Print both ends: failed runs as violations, and left out."""
+    say("\nfailed runs counted as violations, and left out:")
+    print_table(
+        [
+            {name: finding.setting.levers[name] for name in levers}
+            | {
+                "requirement": finding.requirement.text,
+                "as_violations": finding.estimate.value,
+                "left_out": finding.without_failed.value,
+                "failed_share": finding.estimate.n_failed / max(finding.estimate.n, 1),
+            }
+            for finding in decision.findings
+            if finding.estimate.n_failed
+        ]
+    )
 
 
 def _cells(finding: Finding) -> list[str]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from experiments.studies.requirements import Requirement
     from experiments.studies.study import Study
 
+_ALL_CHECKED = 100  # design points; more take too long
 _LAYERS = ("sim", "agents", "experiments", "analysis")
 
 
@@ -78,7 +79,14 @@ class Plan:
         self._check_values()
 
     def _check_values(self) -> None:
-        """Refuse values out of bounds: every factor's own, the others as in the first point."""
+        """Refuse values out of bounds.
+
+        Of a large design that is every value, the other factors as in the first point.
+        """
+        if len(self.points) <= _ALL_CHECKED:
+            for point in self.points:
+                self.variation.check(point)
+            return
         first = self.points[0]
         self.variation.check(first)
         for name, factor in self.study.designed.items():

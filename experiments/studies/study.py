@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, PrivateAttr
 
 from experiments.faults import fault, nearest, validate
-from experiments.scenario import SUFFIXES, Duration, Name, bytes_of, shipped_scenarios
+from experiments.scenario import SUFFIXES, Duration, Name, Version, bytes_of, shipped_scenarios
 from experiments.studies.requirements import Requirement, parse_requirement
 from experiments.yaml_source import Source, read_yaml
 from sim.errors import InputError, ScenarioError
@@ -157,7 +157,7 @@ class Budget(Config):
 class StudyModel(Config):
     """A scenario, what is varied in it, and what has to hold."""
 
-    version: Literal[1] = Field(description="Version of this format.")
+    version: Version = Field(description="Version of this format.")
     name: Name = Field(description="Name of the study.")
     description: str = Field("", description="What it decides, for whom.")
     scenario: str = Field(description="Shipped name, or a YAML file beside the study.")

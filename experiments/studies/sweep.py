@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.run_folder import told_faults
 from experiments.studies.store import Generation, Store
-from experiments.studies.worker import ChunkResult, Job, run_one
+from experiments.studies.worker import ChunkResult, Job, ensure_compiled, result_of, run_one
 from sim.errors import InputError
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 CHUNK_SECONDS = 2.5  # of work; a task of Ray costs some milliseconds
 PILOT_SECONDS = 1.0
+_LONG_RUN = 10.0  # seconds beside which warming up is nothing
 _MAX_CHUNK = 10_000
 _AHEAD = 2  # chunks in flight for each worker
 
@@ -93,10 +94,13 @@ def sweep(
         )
         log = _Log(store)
         wanted = {spec.run_id: spec for spec in plan.runs(counts)}
-        _plan_missing(job, wanted)
+        pilot = _plan_missing(job, wanted)
         todo, n_before = _unfinished(store, wanted)
         progress = Progress(len(wanted), n_before)
-        log("start", runs=len(wanted), missing=len(wanted) - n_before)
+        if pilot is not None:
+            progress.before -= pilot.n_runs
+            _count(progress, pilot)
+        log("start", runs=len(wanted), missing=len(wanted) - progress.before)
         if todo:
             engine.start(job)
             try:
@@ -108,34 +112,36 @@ def sweep(
     return progress
 
 
-def _plan_missing(job: Job, wanted: dict[str, RunSpec]) -> None:
-    """Add a plan of the runs that no plan has; its first chunk is timed, here and now."""
+def _plan_missing(job: Job, wanted: dict[str, RunSpec]) -> ChunkResult | None:
+    """Add a plan of the runs that no plan has; its first chunk, timed here and now, is returned."""
     generations = job.store.generations()
     known = {spec.run_id for generation in generations for spec in generation.runs}
     runs = [spec for run_id, spec in wanted.items() if run_id not in known]
     if not runs:
-        return
+        return None
     number = len(generations) + 1
+    started = time.perf_counter()
     rows, pilot, chunk = _pilot(job, runs)
     generation = Generation(number, runs, pilot, chunk)
     job.store.add_generation(generation)
-    job.store.write_rows(generation.chunks()[0][0], rows, job.schema)
+    name = generation.chunks()[0][0]
+    job.store.write_rows(name, rows, job.schema)
+    return result_of(name, rows, time.perf_counter() - started)
 
 
 def _pilot(job: Job, runs: list[RunSpec]) -> tuple[list[dict[str, Any]], int, int]:
     """Run the first runs for a second; returns their rows, their number and the size of a chunk.
 
-    The first run also compiles and warms up, so it is timed only when it is alone.
+    The first one also loads and warms up, so it is timed only when it is alone, or very long.
     """
-    from experiments.studies.worker import ensure_compiled
-
     ensure_compiled(job)
     rows, times = [], []
     for spec in runs:
         started = time.perf_counter()
         rows.append(run_one(job, spec))
         times.append(time.perf_counter() - started)
-        if sum(times) > PILOT_SECONDS:
+        is_timed = len(times) > 1 and sum(times[1:]) >= PILOT_SECONDS
+        if is_timed or times[0] > _LONG_RUN:
             break
     each = sum(times[1:]) / len(times[1:]) if len(times) > 1 else times[0]
     chunk = max(1, min(round(CHUNK_SECONDS / max(each, 1e-9)), _MAX_CHUNK))

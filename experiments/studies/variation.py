@@ -68,7 +68,12 @@ class Variation:
             except InputError as error:
                 raise self.study.fault((family, name), str(error)) from None
         paths = [factor.path] if isinstance(factor.path, str) else factor.path
-        return [(self._place(family, name, path), factor.apply) for path in paths]
+        places = [self._place(family, name, path) for path in paths]
+        for path, place in zip(paths, places, strict=True):
+            if factor.apply == "multiply" and entry_at(self.data, place) == 0.0:
+                why = f"path {path!r} is 0 in the scenario, and stays so whatever it is times"
+                raise self.study.fault((family, name, "path"), f"{why}; use apply: set or add")
+        return [(place, factor.apply) for place in places]
 
     def _place(self, family: str, name: str, path: str) -> Place:
         """Return the place that a path names; refuse one that the scenario does not have."""

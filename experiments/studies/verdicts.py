@@ -46,7 +46,8 @@ class Finding:
 
     setting: Setting
     requirement: Requirement
-    estimate: Estimate
+    estimate: Estimate  # failed runs counted as violations
+    without_failed: Estimate  # failed runs left out
     verdict: str
     worst_bound: float  # simultaneous bound over the design points of the setting
     worst_point: int
@@ -65,6 +66,9 @@ class Finding:
             "upper_bound": e.upper,
             "runs": e.n,
             "failed_runs": e.n_failed,
+            "estimate_without_failed": self.without_failed.value,
+            "low_without_failed": self.without_failed.low,
+            "high_without_failed": self.without_failed.high,
             "method": e.method,
             "worst_corner_bound": self.worst_bound,
             "worst_corner": self.worst_point,
@@ -104,7 +108,12 @@ def evaluate(
             whole = pd.concat(list(parts.values())) if parts else rows.iloc[:0]
             made = _estimate(requirement, whole, confidence, look)
             worst = _worst_corner(requirement, parts, confidence, look)
-            found.append(Finding(setting, requirement, made, decide(requirement, made), *worst))
+            ended = made
+            if made.n_failed:
+                ok = (whole["status"] == OK) & whole[requirement.outcome].notna()
+                ended = _estimate(requirement, whole[ok], confidence, look)
+            verdict = decide(requirement, made)
+            found.append(Finding(setting, requirement, made, ended, verdict, *worst))
     return found
 
 
@@ -231,27 +240,61 @@ def paired_differences(
     """
     from experiments.studies.estimates import bootstrap_bounds
 
-    joined = _keyed(plan, rows, first, outcome).join(
-        _keyed(plan, rows, second, outcome), how="inner", lsuffix="_1", rsuffix="_2"
-    )
-    difference = (joined[f"{outcome}_2"] - joined[f"{outcome}_1"]).dropna().to_numpy()
+    both = _paired(plan, rows, first, second, outcome)
+    difference = (both["second"] - both["first"]).dropna().to_numpy()
     alpha, n = 1.0 - plan.study.confidence, len(difference)
     if n < 2:
         raise InputError(
             f"settings {first.text} and {second.text} share {n} runs; at least 2 are needed"
         )
     (low, high), (lower, upper) = bootstrap_bounds(difference, alpha / 2.0, alpha)
-    n_lost = len(joined) - n
+    n_lost = len(both) - n
     return Estimate(
         float(difference.mean()), low, high, lower, upper, n, n_lost, "paired, BCa bootstrap"
     )
 
 
-def _keyed(plan: Plan, rows: pd.DataFrame, setting: Setting, outcome: str) -> pd.DataFrame:
-    """Return an outcome by what two settings have in common: uncertainties and replication."""
+def compared(
+    plan: Plan, rows: pd.DataFrame, outcomes: Sequence[str], reference: Setting
+) -> pd.DataFrame:
+    """Return by how much each setting differs from one of them, run by run, in the mean.
+
+    Intervals are Student's of the paired differences, all of them at once at the confidence of the
+    study (Bonferroni over settings and outcomes).
+
+    Returns
+    -------
+    one row a setting and outcome: the levers, outcome, difference, low, high, pairs
+    """
+    from scipy.stats import t as student
+
+    others = [s for s in settings_of(plan) if s.points != reference.points]
+    alpha = (1.0 - plan.study.confidence) / max(len(others) * len(outcomes), 1)
+    found = []
+    for outcome in outcomes:
+        for setting in others:
+            both = _paired(plan, rows, reference, setting, outcome)
+            d = (both["second"] - both["first"]).dropna().to_numpy(float)
+            mean, n = (float(d.mean()) if len(d) else math.nan), len(d)
+            half = math.inf
+            if n > 1:
+                half = float(student.ppf(1.0 - alpha / 2.0, n - 1) * d.std(ddof=1) / math.sqrt(n))
+            ends = {"difference": mean, "low": mean - half, "high": mean + half, "pairs": n}
+            found.append({**setting.levers, "outcome": outcome, **ends})
+    return pd.DataFrame(found)
+
+
+def _paired(
+    plan: Plan, rows: pd.DataFrame, first: Setting, second: Setting, outcome: str
+) -> pd.DataFrame:
+    """Return an outcome at two settings by what they share: uncertainties and replication."""
     names = [name for name in plan.study.designed if name in plan.study.uncertainties]
-    own = rows[rows["point"].isin(setting.points) & (rows["status"] == OK)]
-    return own.set_index([*names, "replication"])[[outcome]]
+    ended = rows[rows["status"] == OK].set_index([*names, "replication"])
+    parts = {
+        name: ended.loc[ended["point"].isin(setting.points).to_numpy(), outcome]
+        for name, setting in (("first", first), ("second", second))
+    }
+    return pd.concat(parts, axis=1, join="inner")
 
 
 def sentence(plan: Plan, finding: Finding, n_looks: int | None) -> str:

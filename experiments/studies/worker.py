@@ -74,6 +74,11 @@ def run_chunk(job: Job, name: str, specs: list[RunSpec]) -> ChunkResult:
         rows = [run_one(job, spec) for spec in specs]
     seconds = time.perf_counter() - started
     job.store.write_rows(name, rows, job.schema)
+    return result_of(name, rows, seconds)
+
+
+def result_of(name: str, rows: list[dict[str, Any]], seconds: float) -> ChunkResult:
+    """Return what a driver is told of the rows of a chunk."""
     failed = [row for row in rows if row["status"] != OK]
     first = f"seed {failed[0]['seed']}: {failed[0]['message']}" if failed else ""
     return ChunkResult(name, len(rows), len(failed), seconds, first)
@@ -103,7 +108,7 @@ def run_one(job: Job, spec: RunSpec) -> dict[str, Any]:
 
 
 def _simulate(job: Job, spec: RunSpec) -> dict[str, Any]:
-    from experiments.running import run
+    from experiments.running import outcomes_of
 
     deadline = time.monotonic() + job.time_limit
 
@@ -111,8 +116,8 @@ def _simulate(job: Job, spec: RunSpec) -> dict[str, Any]:
         if time.monotonic() > deadline:
             raise RunTimeoutError(f"longer than the time limit of {job.time_limit:g} s")
 
-    summary = run(job.variation.scenario(spec.factors), spec.seed, progress=watch).summary
-    return {name: summary[name] for name in job.outcomes}
+    scenario = job.variation.scenario(spec.factors)
+    return outcomes_of(scenario, spec.seed, job.outcomes, watch)
 
 
 _compiled: set[str] = set()
@@ -130,6 +135,6 @@ def ensure_compiled(job: Job) -> None:
         return
     folder = cache_folder()
     if folder is not None and not is_ready([job.variation.base]):
-        with FileLock(folder / "compile.lock"):
+        with FileLock(folder / "compile.lock"):  # who waits here finds all of it compiled
             compile_all([job.variation.base], n_processes=1)
     _compiled.add(name)

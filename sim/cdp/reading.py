@@ -21,6 +21,14 @@ if TYPE_CHECKING:
     from sim.world import World
 
 _ROUNDING = 1e-9  # of all that was moved
+_BEARERS = (
+    "treasury",
+    "backstop",
+    "deficit",
+    "borne_by_treasury",
+    "borne_by_backstop",
+    "borne_by_suppliers",
+)
 
 
 class VaultBook(NamedTuple):
@@ -135,7 +143,7 @@ def _own_claim(desk: CdpDesk, row: int, token: int, amount: float) -> Claim:
 
 
 def sample(world: World, own: tuple[CdpState, CdpDesk]) -> dict[str, Columns]:
-    """Return columns of `markets` and `deficits`, and note which vaults have become unsafe."""
+    """Return columns of `lending` and `deficits`, and note which vaults have become unsafe."""
     state, desk = own
     reference = world.prices.reference
     at = reference[state.markets["collateral_token"]], reference[state.markets["debt_token"]]
@@ -150,7 +158,7 @@ def sample(world: World, own: tuple[CdpState, CdpDesk]) -> dict[str, Columns]:
     collateral = _collateral_columns(world, state, pledged)
     debt = _debt_columns(world, state, latent, at[1])
     markets = {name: np.concatenate([collateral[name], debt[name]]) for name in debt}
-    return {"markets": markets, "deficits": _deficit_columns(world, state)}
+    return {"lending": markets, "deficits": _deficit_columns(world, state)}
 
 
 def _collateral_columns(world: World, state: CdpState, pledged: np.ndarray) -> Columns:
@@ -167,6 +175,7 @@ def _collateral_columns(world: World, state: CdpState, pledged: np.ndarray) -> C
         "oracle_price": state.markets["price"],
         "bad_debt": nothing,
         "latent_bad_debt": nothing,
+        **dict.fromkeys(_BEARERS, nothing),
     }
 
 
@@ -191,6 +200,12 @@ def _debt_columns(world: World, state: CdpState, latent: np.ndarray, price: np.n
         "oracle_price": markets["target_price"],
         "bad_debt": markets["written_off"] * price,
         "latent_bad_debt": latent,
+        "treasury": markets["surplus"],
+        "backstop": nothing,  # an insurer outside, see `deficits`
+        "deficit": markets["unbacked"],
+        "borne_by_treasury": markets["from_surplus"] + markets["healed"],
+        "borne_by_backstop": markets["from_backstop"],
+        "borne_by_suppliers": nothing,
     }
 
 

@@ -207,7 +207,7 @@ def _by_owner(
 
 
 def sample(world: World, own: tuple[LendingState, LendingDesk]) -> dict[str, Columns]:
-    """Return the columns of the `markets` record; note which positions have become unsafe."""
+    """Return the columns of the `lending` record; note which positions have become unsafe."""
     state, desk = own
     reserves, n = state.reserves, len(state.reserves)
     reference = world.prices.reference[reserves["token"]]
@@ -217,7 +217,7 @@ def sample(world: World, own: tuple[LendingState, LendingDesk]) -> dict[str, Col
     rates = np.zeros((n, 3))
     _read_rates(state, rates)
     return {
-        "markets": {
+        "lending": {
             "venue": venue_numbers(world, desk)[reserves["market"]],
             "token": reserves["token"],
             "supplied": (reserves["scaled_supply"] + reserves["scaled_treasury"]) * supply_index,

@@ -384,17 +384,17 @@ def _point_at_pool(world: World, feeds: Feeds, row: int, name: str) -> None:
 
 
 @kernel(inline=False)
-def _read_all(feeds, venues, prices, now, values):  # type: ignore[no-untyped-def]
-    """Write what a contract reads from every feed now."""
+def _read_all(feeds, venues, prices, now, values, ages):  # type: ignore[no-untyped-def]
+    """Write what a contract reads from every feed now, and how old that is, ticks."""
     for feed in range(values.shape[0]):
         values[feed] = read_feed(feeds, venues, prices, feed, now)
+        ages[feed] = age_of(feeds, feed, now)
 
 
 def sample(world: World, feeds: Feeds) -> dict[str, Columns]:
     """Return the columns of the `oracles` record."""
-    values = np.zeros(len(feeds.kind))
-    _read_all(feeds, world.venues, world.prices, world.now, values)
-    ages = np.array([age_of(feeds, feed, world.now) for feed in range(len(feeds.venue))])
+    values, ages = np.zeros(len(feeds.kind)), np.zeros(len(feeds.kind), np.int64)
+    _read_all(feeds, world.venues, world.prices, world.now, values, ages)
     return {
         "oracles": {
             "feed": feeds.venue,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from sim.reference.config import HIGHEST_PRICE, LOWEST_PRICE
 from sim.table_files import FileColumn, FileFormat, TableFile, read_table
 from sim.units import TICKS_PER_SECOND
 
@@ -39,6 +40,7 @@ COLUMNS = FORMAT.required
 # seconds, in milliseconds and in microseconds, and 1973 in the next finer unit.
 _EPOCH_UNITS = ((1e11, 1_000_000.0), (1e14, 1_000.0), (1e17, 1.0), (np.inf, 0.001))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_WIDEST = 1_000.0  # most times that a high or low may be away from open and close
 _LARGEST_EPOCH = 1e19  # year 2286 in nanoseconds
 _LAST_TICK = 253_402_300_800 * TICKS_PER_SECOND  # the year 10000, beyond which no date is written
 
@@ -75,17 +77,19 @@ def load_candles(
     Raises
     ------
     ScenarioError
-        The file is missing, unreadable, empty or lacks a column; a price is not positive; times do
-        not rise; a high is below or a low above another price; the window has a gap or is not
-        covered.
+        The file is missing, unreadable, empty or lacks a column; a price is out of range; times do
+        not rise; a high is below or a low above another price, or 1,000 times away from it; the
+        window has a gap or is not covered.
     """
     source = read_table(path, FORMAT, least=2)
     columns = _columns(source)
     time = columns["time"]
     _check_times(source, time)
     for name in PRICES:
-        allowed = "a price must be a finite number above 0"
-        source.check(name, columns[name], lambda v: np.isfinite(v) & (v > 0), allowed)
+        allowed = f"a price must be from {LOWEST_PRICE:g} to {HIGHEST_PRICE:g}"
+        source.check(
+            name, columns[name], lambda v: (v >= LOWEST_PRICE) & (v <= HIGHEST_PRICE), allowed
+        )
     allowed = "a volume must be a finite number of at least 0"
     source.check("volume", columns["volume"], lambda v: np.isfinite(v) & (v >= 0), allowed)
     _check_extremes(source, columns)
@@ -159,7 +163,7 @@ def _check_times(source: TableFile, time: np.ndarray) -> None:
 
 
 def _check_extremes(source: TableFile, columns: dict[str, np.ndarray]) -> None:
-    """Refuse a high below, or a low above, the open or the close."""
+    """Refuse a high below, or a low above, the open or the close, or absurdly far from them."""
     for bound, sign, word in (("high", 1.0, "below"), ("low", -1.0, "above")):
         for other in ("open", "close"):
             wrong = sign * (columns[bound] - columns[other]) < 0
@@ -168,6 +172,14 @@ def _check_extremes(source: TableFile, columns: dict[str, np.ndarray]) -> None:
                     int(row),
                     f"{bound} is {columns[bound][row]:g}, {word} {other} {columns[other][row]:g}; "
                     "low <= open, close <= high must hold",
+                )
+            times = np.exp(sign * np.log(columns[bound] / columns[other]))
+            for row in np.flatnonzero(times > _WIDEST)[:1]:
+                source.refuse(
+                    int(row),
+                    f"{bound} is {columns[bound][row]:g}, more than {_WIDEST:,.0f} times away from "
+                    f"{other} {columns[other][row]:g}; correct it, or cut it to a price that was "
+                    "traded",
                 )
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _PER_ROOT_DAY = "1/sqrt(day)"
+LOWEST_PRICE, HIGHEST_PRICE = 1e-12, 1e12  # USD: what numbers of tokens can be counted in doubles
 
 
 def _quantity(unit: str, description: str, default: Any = ..., **bounds: Any) -> Any:
@@ -29,6 +30,11 @@ def _volatility(description: str) -> Any:
     """Return the volatility of a drawn path, which a study may scale."""
     extra: Any = {"unit": _PER_ROOT_DAY, "stress": {"volatility": "multiply"}}
     return Field(..., description=description, json_schema_extra=extra, ge=0)
+
+
+def _price(description: str) -> Any:
+    """Return the field of a price in USD."""
+    return _quantity("USD", description, ge=LOWEST_PRICE, le=HIGHEST_PRICE)
 
 
 Point = Annotated[tuple[float, float], Field(strict=False)]  # a YAML list [hours, price]
@@ -46,7 +52,7 @@ class _Diffusion(Settings):
 
     is_diffusive: ClassVar[bool] = True
 
-    price: float = _quantity("USD", "Price at time 0.", gt=0)
+    price: float = _price("Price at time 0.")
     drift_of: Literal["log_price", "price"] = Field(
         "log_price",
         description="What the drift belongs to. `log_price`: the mean log return per day, so that "
@@ -61,7 +67,7 @@ class FixedPriceConfig(Settings):
     is_diffusive: ClassVar[bool] = False
 
     kind: Literal["fixed"]
-    price: float = _quantity("USD", "The price.", gt=0)
+    price: float = _price("The price.")
 
 
 class GbmPriceConfig(_Diffusion):
@@ -208,8 +214,11 @@ class WaypointsPriceConfig(_Pinned):
         _check_rising("wicks", [hour for hour, _ in self.wicks])
         for name, points in (("waypoints", self.waypoints), ("wicks", self.wicks)):
             for hour, price in points:
-                if price <= 0:
-                    raise ValueError(f"{name} at hour {hour:g} has price {price:g}; it must be > 0")
+                if not LOWEST_PRICE <= price <= HIGHEST_PRICE:
+                    raise ValueError(
+                        f"{name} at hour {hour:g} has price {price:g}; it must be from "
+                        f"{LOWEST_PRICE:g} to {HIGHEST_PRICE:g}"
+                    )
         for hour, _ in self.wicks:
             if not 0 < hour < hours[-1] or hour in hours:
                 raise ValueError(

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from agents.borrowers import KIND, BorrowersConfig
-from agents.debt_books import debts_of, health_of
+from agents.debt_books import debts_of, health_of, marked
 from sim.errors import InputError
 from sim.feeds import Feeds
 from sim.ledger import burn
@@ -145,6 +145,50 @@ def test_nobody_starts_below_one():
     assert health.min() == pytest.approx(1.01, rel=1e-3)
 
 
+def test_no_debt_exceeds_the_largest_share_and_their_sum_stays():
+    debts = debts_of(3, "people", 2_000, 1e6, 2.7, 0.05)
+    drawn = debts_of(3, "people", 2_000, 1e6, 2.7)
+    assert debts.sum() == pytest.approx(1e6)
+    assert drawn.max() > 5e4
+    assert debts.max() == pytest.approx(5e4)
+    is_small = debts < 4.9e4
+    ratios = debts[is_small] / drawn[is_small]
+    assert ratios == pytest.approx(ratios[0])  # what is cut off is spread in proportion
+    assert ratios[0] > 1.0
+
+
+def test_a_largest_share_below_an_equal_one_makes_debts_equal():
+    assert debts_of(3, "people", 4, 100.0, 2.7, 0.1) == pytest.approx([25.0] * 4)
+
+
+# --- who is awake --------------------------------------------------------------------------------
+
+
+def test_people_are_marked_by_weight_in_the_order_of_their_lots():
+    # In order of lots the debts are 10, 50, 30, 10; their middles lie at 5, 35, 75 and 95 %.
+    lots, debts = np.array([0.9, 0.1, 0.5, 0.3]), np.array([10.0, 10.0, 30.0, 50.0])
+    assert marked(lots, debts, 0.6).tolist() == [False, True, False, True]
+    assert marked(lots, debts, 0.76).tolist() == [False, True, True, True]
+    assert not marked(lots, debts, 0.0).any()
+    assert marked(lots, debts, 1.0).all()
+
+
+@pytest.mark.parametrize("shares_of", ["debt", "people"])
+def test_shares_of_the_awake_and_of_those_with_means_are_met(shares_of):
+    # A share is missed by at most half of one debt, here 5 % of all, and of the awake 8.3 %.
+    world = world_with(
+        count=4_000, debt_usd=4e6, awake_share=0.6, cash_share=0.7, shares_of=shares_of,
+        largest_debt_share=0.05,
+    )  # fmt: skip
+    state = world.states["borrowers"]
+    weights = column(world, "debt") if shares_of == "debt" else np.ones(4_000)
+    awake = weights[state.alarm > 0.0].sum() / weights.sum()
+    able = weights[state.has_means == 1].sum() / weights[state.alarm > 0.0].sum()
+    assert awake == pytest.approx(0.6, abs=0.025 if shares_of == "debt" else 1 / 4_000)
+    assert able == pytest.approx(0.7, abs=0.042 if shares_of == "debt" else 1 / 2_000)
+    assert (state.alarm[state.has_means == 1] > 0.0).all()
+
+
 def test_the_book_of_the_market_is_the_book_of_the_configuration():
     quantiles = [(0.1, 1.2), (0.5, 1.6), (0.9, 3.0)]
     world = world_with(count=500, debt_usd=4e6, debt_log_sd=1.0, health_quantiles=quantiles)
@@ -257,6 +301,50 @@ def test_the_price_of_the_debt_alarms_too():
     mine = run(world, 3_600)
     assert verbs(world, mine)[0] == "repay"
     assert split_cause(mine["parent"][0])[0] == ROUTINE  # no report has been filled
+
+
+def test_who_watches_the_market_acts_while_the_feed_stands_still():
+    # No keeper posts: the feed stays at 2,000. By the reference price of 1,550 it takes
+    # 10,000 - 10,850 / 1.3 USD; by the feed the health factor is then 14,000 / 8,346.15.
+    world = world_with(
+        watches="market", steps={1_200: 1_550.0}, cash_of_debt=0.5, reaction_minutes=1.0
+    )
+    mine = run(world, 3_600)
+    assert verbs(world, mine) == ["repay"]
+    assert mine["time"][0] > ticks(1_200)
+    assert mine["amount_in"][0] == pytest.approx(10_000.0 - 10_850.0 / 1.3)
+    assert column(world, "health_factor")[0] == pytest.approx(14_000.0 / (10_850.0 / 1.3))
+
+
+@pytest.mark.parametrize("watches", ["oracle", "queue"])
+def test_who_does_not_watch_the_market_sleeps_while_the_feed_stands_still(watches):
+    world = world_with(
+        watches=watches, steps={1_200: 1_550.0}, cash_of_debt=0.5, reaction_minutes=1.0
+    )
+    assert len(run(world, 3_600)) == 0
+
+
+def test_the_market_is_feared_for_the_debt_too():
+    # 17,500 USD with threshold 0.8 carry 5 ETH; at 2,600 the debt is 13,000 and 14,000 / 1.3 of it
+    # can stay: (13,000 - 10,769.23) / 2,600 = 0.858 ETH go.
+    world = world_with(
+        collateral="USD", debt="ETH", watches="market", steps={1_200: 2_600.0},
+        reaction_minutes=1.0, cash_of_debt=0.5,
+    )  # fmt: skip
+    mine = run(world, 3_600)
+    assert verbs(world, mine) == ["repay"]
+    assert mine["amount_in"][0] == pytest.approx((13_000.0 - 14_000.0 / 1.3) / 2_600.0)
+
+
+@pytest.mark.parametrize(("watches", "n_early"), [("queue", 1), ("oracle", 0)])
+def test_who_sees_the_queue_acts_before_the_feed_turns(watches, n_early):
+    world = world_with(watches=watches, cash_of_debt=0.5, reaction_minutes=1.0)
+    feeds = world.shared[Feeds]
+    feeds.queued[0, :2], feeds.n_queued[0] = (1_550.0, 1_800.0), 2  # they fear the lower one
+    feeds.queued_at[0, :2] = ticks(36_000.0)
+    mine = run(world, 3_000)
+    assert len(mine) == n_early
+    assert mine["amount_in"].tolist() == pytest.approx([10_000.0 - 10_850.0 / 1.3] * n_early)
 
 
 # --- configuration -------------------------------------------------------------------------------

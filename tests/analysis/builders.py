@@ -204,7 +204,7 @@ def crash_run(seed: int = 7) -> dict[str, pd.DataFrame]:
         "pools": _pools(random, time, eth, dai, stress),
         "liquidations": liquidations,
         "positions": _positions(random, time, eth),
-        "markets": _markets(random, time, eth),
+        "lending": _markets(random, time, eth),
         "chains": _chains(random, stress),
         "bridges": _bridges(time),
         "fills": _fills(random, time, eth),
@@ -343,7 +343,7 @@ def _markets(random, time, eth) -> pd.DataFrame:
                 "bad_debt": np.where(hour > 30, 40e3, 0.0) if venue == "cdp" else 0.0,
             }
         )
-    return rows("markets", parts)
+    return rows("lending", parts)
 
 
 def _chains(random, stress) -> pd.DataFrame:

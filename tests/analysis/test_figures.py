@@ -3,6 +3,7 @@
 import itertools
 import sys
 
+import networkx as nx
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -64,11 +65,11 @@ def panels(run, setting):
     """Return the panels of every figure with axes."""
     made = [
         plot_prices(run["pools"], run["liquidations"], setting),
-        plot_liquidations(run["liquidations"], run["positions"], run["markets"], setting),
+        plot_liquidations(run["liquidations"], run["positions"], run["lending"], setting),
         plot_health(run["positions"], setting),
         plot_block_space(run["chains"], setting),
         plot_liquidity(run["pools"], run["fills"], setting),
-        plot_utilization(run["markets"], setting),
+        plot_utilization(run["lending"], setting),
         plot_bridges(run["bridges"], setting),
     ]
     return [np.ravel(axes) for axes in made]
@@ -76,7 +77,7 @@ def panels(run, setting):
 
 @pytest.fixture
 def graph(run, setting):
-    names = ("pools", "fills", "bridges", "markets")
+    names = ("pools", "fills", "bridges", "lending")
     return token_graph(*(run[name] for name in names), setting.tokens)
 
 
@@ -102,7 +103,7 @@ def test_drawing_leaves_no_open_figure(tmp_path):
 
 def test_the_same_run_draws_the_same_picture(tmp_path):
     (tmp_path / "again").mkdir()
-    tables = {"markets": crash_run()["markets"]}
+    tables = {"lending": crash_run()["lending"]}
     pairs = [draw_all(tables, crash_manifest(), tmp_path / name) for name in ("", "again")]
     assert len(pairs[0]) == 1
     for first, second in zip(*pairs, strict=True):
@@ -215,7 +216,7 @@ def test_bridges_show_backing_and_depeg(run, panels):
 
 def test_the_token_graph_splits_pools_between_their_tokens(run, graph):
     last = run["pools"].groupby("venue", observed=True).last()
-    cash = run["markets"][run["markets"]["token"] == "mainnet/DAI"]["cash"].iloc[-1]
+    cash = run["lending"][run["lending"]["token"] == "mainnet/DAI"]["cash"].iloc[-1]
     in_pools = last.loc["eth-dai", "value_usd"] / 2 + last.loc["dai-usdc", "value_usd"] / 2
     assert graph.nodes["mainnet/DAI"]["value"] == pytest.approx(in_pools + cash, rel=0.01)
     fills = run["fills"][(run["fills"]["venue"] == "bridge") & (run["fills"]["status"] == "OK")]
@@ -278,11 +279,40 @@ def test_labels_of_bridges_stand_on_their_curves(graph):
     assert any(curve.contains(*place) for curve in curves)
 
 
+def test_no_edge_of_the_token_graph_passes_a_token_that_it_does_not_reach():
+    graph = nx.MultiGraph()
+    tokens = ("home/DAI", "home/ETH", "home/USDC", "side/ETH", "side/USDC", "side/wDAI")
+    graph.add_nodes_from(tokens, value=1e6)  # two triangles side by side, one the other's image
+    for first, second in itertools.combinations(range(3), 2):
+        for chain in (0, 3):
+            ends = tokens[chain + first], tokens[chain + second]
+            graph.add_edge(*ends, f"pool {chain}{first}{second}", flow=1.0, kind="pool")
+    for first, second in ((0, 5), (1, 3), (2, 4)):
+        name = f"bridge {first}"
+        graph.add_edge(tokens[first], tokens[second], name, flow=1.0, kind="bridge")
+
+    axes = plot_network(graph)
+
+    axes.figure.draw_without_rendering()
+    nodes = max(axes.collections, key=lambda drawn: len(drawn.get_offsets()))
+    middles = axes.transData.transform(nodes.get_offsets())
+    radius = np.sqrt(nodes.get_sizes()) / 2.0 * axes.figure.dpi / 72.0
+    reached = []
+    for patch in axes.patches:
+        (course,) = (
+            patch.get_transform().transform_path(patch.get_path()).to_polygons(closed_only=False)
+        )
+        steps = np.linspace(course[:-1], course[1:], 20).reshape(-1, 2)
+        away = np.hypot(*(steps[:, None] - middles).transpose(2, 0, 1)).min(axis=0)
+        reached.append(int((away < radius + 3.0).sum()))  # its own two: it ends at their rims
+    assert reached == [2] * graph.number_of_edges()
+
+
 def test_panels_without_data_are_left_out(run):
     chains = run["chains"].assign(pending=0)
     assert len(plot_block_space(chains)) == 1
     nothing = run["liquidations"].iloc[:0]
-    panels = plot_liquidations(nothing, run["positions"], run["markets"])
+    panels = plot_liquidations(nothing, run["positions"], run["lending"])
     assert [axes.get_ylabel() for axes in panels] == ["bad debt (USD)"]
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from analysis.lending import (
     bad_debt_path,
+    borrow_usage,
     borrower_liquidation_loss,
     debt_at,
     herfindahl,
@@ -15,7 +16,10 @@ from analysis.lending import (
     lender_loss,
     lending_summary,
     liquidation_delays,
+    liquidations_at_risk,
     liquidator_shares,
+    market_income,
+    vault_income,
 )
 from analysis.series import quantile
 from tests.analysis.builders import frame, rows
@@ -38,7 +42,7 @@ def positions():
 def markets():
     """Return a reserve that writes off 20 between 1 and 2 h."""
     return frame(
-        "markets",
+        "lending",
         time=[0.0, 3_600.0, 5_400.0, 7_200.0],
         venue="aave",
         chain="mainnet",
@@ -133,5 +137,58 @@ def test_two_markets_keep_their_bad_debt_apart():
             {"time": [0.0], "venue": "b", "debt": 10.0, "shortfall": [2.0]},
         ],
     )
-    path = bad_debt_path(two, frame("markets"))
+    path = bad_debt_path(two, frame("lending"))
     np.testing.assert_array_equal(path.to_numpy(), [[1.0, 2.0], [0.0, 0.0]])
+
+
+# --- revenue, usage, values at risk --------------------------------------------------------------
+
+
+def test_liquidations_at_risk_are_a_quantile_over_hours_quiet_ones_included():
+    # 20 hours; of them one with 30 + 20 and one with 7: 18 of 20 hours are below any of it
+    done = frame("liquidations", time=[3_600.0, 3_700.0, 9_000.0], debt_usd=[30.0, 20.0, 7.0])
+    assert liquidations_at_risk(done, 0.0, 20 * 3_600.0) == 7.0  # the 19th of 20
+    assert liquidations_at_risk(done, 0.0, 100 * 3_600.0) == 0.0
+    assert liquidations_at_risk(frame("liquidations"), 0.0, 7_200.0) == 0.0
+
+
+def test_insolvent_debt_at_risk_is_its_quantile_over_samples():
+    found = lending_summary(positions(), markets(), frame("liquidations"), 0.0)
+    assert found["insolvent_debt_var95"] == 100.0  # of 0, 100, 100
+
+
+def test_usage_is_debt_over_collateral_on_average():
+    # 200 / 320, 200 / 220 and 100 / 95 at the three samples
+    assert borrow_usage(positions()) == pytest.approx((200 / 320 + 200 / 220 + 100 / 95) / 3)
+    assert math.isnan(borrow_usage(frame("positions")))
+
+
+def test_income_of_a_treasury_is_its_growth_and_what_bad_debt_took_of_it():
+    reserves = frame(
+        "lending",
+        time=[0.0, 3_600.0, 7_200.0, 0.0, 7_200.0],
+        venue="aave",
+        token=["a/USD", "a/USD", "a/USD", "a/ETH", "a/ETH"],
+        treasury=[10.0, 14.0, 9.0, 1.0, 1.5],
+        borne_by_treasury=[0.0, 0.0, 8.0, 0.0, 0.0],
+        oracle_price=[1.0, 1.0, 1.0, 200.0, 100.0],
+    )
+    assert market_income(reserves, 0.0) == pytest.approx((17.0 - 10.0) + 0.5 * 100.0)
+    assert market_income(reserves, 3_600.0) == pytest.approx((17.0 - 14.0) + 0.5 * 100.0)
+
+
+def test_income_of_a_cdp_market_is_what_it_healed_bore_and_kept():
+    losses = frame(
+        "deficits",
+        time=[0.0, 3_600.0],
+        venue="maker",
+        token="mainnet/DAI",
+        surplus=[5.0, 2.0],
+        from_surplus=[0.0, 10.0],
+        healed=[0.0, 1.0],
+    )
+    prices = frame("prices", time=[0.0, 3_600.0], asset="DAI", reference=[1.0, 1.1])
+    assets = {"mainnet/DAI": "DAI"}
+    assert vault_income(losses, prices, assets, 0.0) == pytest.approx((13.0 - 5.0) * 1.1)
+    assert vault_income(losses, frame("prices"), {}, 0.0) == pytest.approx(8.0)
+    assert vault_income(frame("deficits"), prices, assets, 0.0) == 0.0

@@ -17,7 +17,7 @@ from tests.analysis.builders import crash_manifest, crash_run
 def folder(tmp_path):
     (tmp_path / "records").mkdir()
     (tmp_path / "manifest.json").write_text(json.dumps(crash_manifest()))
-    for name in ("bridges", "markets"):
+    for name in ("bridges", "lending"):
         table = pa.Table.from_pandas(crash_run()[name])
         pq.write_table(table, tmp_path / "records" / f"{name}.parquet")
     return tmp_path

@@ -14,6 +14,9 @@ from experiments.composition import build
 from experiments.kinds import mechanisms, populations
 from experiments.running import run
 from experiments.scenario import load_scenario, read_scenario
+from experiments.studies import load_study
+from experiments.studies.plan import Plan
+from experiments.studies.study import shipped_studies
 from tests.docs.pages import (
     DOCS,
     PAGES,
@@ -30,6 +33,7 @@ from tests.docs.pages import (
 CALIBRATION = ROOT / "docs" / "calibration.md"
 DEFINITIONS = ROOT / "docs" / "definitions.md"
 SCENARIOS = ROOT / "docs" / "scenarios.md"
+STUDIES = ROOT / "docs" / "studies.md"
 UNITS = {"s": 1.0, "min": 60.0, "h": 3_600.0, "d": 86_400.0, "m": 60.0}
 KINDS = mechanisms() | populations()
 
@@ -59,12 +63,28 @@ def test_the_scenario_of_the_walk_through_liquidates_after_its_crash(tmp_path):
     assert result.tables["liquidations"]["time"].min() > 2 * 3_600.0  # the crash begins at 2 h
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if p != SCENARIOS], ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "page", [p for p in PAGES if p not in {SCENARIOS, STUDIES}], ids=lambda p: p.stem
+)
 def test_every_yaml_block_elsewhere_is_a_scenario(page, tmp_path):
     for block in blocks(page, "yaml"):
         file = tmp_path / "block.yaml"
         file.write_text(block, "utf-8")
         load_scenario(str(file))
+
+
+def test_every_yaml_block_of_the_page_on_studies_is_a_study(tmp_path):
+    for block in blocks(STUDIES, "yaml"):
+        file = tmp_path / "block.yaml"
+        file.write_text(block, "utf-8")
+        assert Plan(load_study(str(file))).n_runs > 0
+
+
+@pytest.mark.parametrize("name", shipped_studies())
+def test_every_shipped_study_can_be_planned(name):
+    study = load_study(name)
+    assert study.name == name
+    assert Plan(study).n_runs <= study.budget.runs
 
 
 def _sessions():

@@ -42,8 +42,9 @@ def test_every_command_is_listed():
 
 
 def test_options_it_names_exist():
-    run_command = typer.main.get_command(app).commands["run"]  # type: ignore[attr-defined]
-    known = {option for parameter in run_command.params for option in parameter.opts}
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    named = (commands[name] for name in ("run", "sweep", "verdict"))
+    known = {option for one in named for parameter in one.params for option in parameter.opts}
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", TEXT)) <= known
 
 

@@ -8,10 +8,13 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from experiments.run_folder import whole_folder
 from experiments.scenario import load_scenario
+from sim.errors import OutputError
 
 TWO_CHAINS = """\
 version: 1
@@ -99,7 +102,7 @@ WRONG = {
         "price: 2000",
         "price: -2000",
         "assets.ETH.price.price",
-        "-2000 is not greater than 0 (USD)",
+        "-2000 is not at least 1e-12 and at most 1000000000000.0 (USD)",
     ),
     "version": ("version: 1", "version: 2", "version", "2 is not 1"),
     "kind": (
@@ -492,8 +495,8 @@ def test_a_wrong_setting_is_told_with_its_text(undertow, here, setting, message)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--until", "8d"], "--until is 691200 s; it must be above 0 and at most the horizon"),
-        (["--until", "0"], "--until is 0 s; it must be above 0"),
+        (["--until", "8d"], "--until is 691200 s; it must be at least 0.001 s and at most"),
+        (["--until", "0"], "--until is 0 s; it must be at least 0.001 s"),
         (["--until", "six"], "'six' is not a duration; write a number and us, ms, s, m, h or d"),
         (["--until", "-3"], "'-3' is not a duration"),
         (["--seed", "-1"], "'-1' is not a seed; give a whole number from 0 to 9223372036854775807"),
@@ -517,7 +520,7 @@ def test_a_wrong_option_is_refused_with_its_value(undertow, here, arguments, mes
 def test_an_unknown_command_or_table_is_refused_with_the_known_ones(undertow):
     assert "Did you mean 'run'?" in undertow("rum").err
     assert undertow("records", "filz").err.startswith(
-        "undertow: no record table 'filz'; there are: fills, causes"
+        "undertow: no record table 'filz'; there are: fills, orders, causes"
     )
 
 
@@ -553,12 +556,12 @@ PRICES = {
         _without(_rows(), 21, 22),
         ", line 22: time 2020-03-12 00:22:00 follows 2020-03-12 00:19:00; ",
     ),
-    "zero": (_rows(low=0), ", line 7: low is 0; a price must be a finite number above 0"),
-    "negative": (_rows(open=-1), ", line 7: open is -1; a price must be a finite number above 0"),
-    "NaN": (_rows(close="nan"), ", line 7: close is nan; a price must be a finite number"),
-    "empty cell": (_rows(close=""), ", line 7: close is nan; a price must be a finite number"),
+    "zero": (_rows(low=0), ", line 7: low is 0; a price must be from 1e-12 to 1e+12"),
+    "negative": (_rows(open=-1), ", line 7: open is -1; a price must be from 1e-12 to 1e+12"),
+    "NaN": (_rows(close="nan"), ", line 7: close is nan; a price must be from 1e-12 to 1e+12"),
+    "empty cell": (_rows(close=""), ", line 7: close is nan; a price must be from 1e-12 to 1e+12"),
     "text": (_rows(close="abc"), ", line 7: close is 'abc'; it must be a number"),
-    "infinite": (_rows(high="inf"), ", line 7: high is inf; a price must be a finite number"),
+    "infinite": (_rows(high="inf"), ", line 7: high is inf; a price must be from 1e-12 to 1e+12"),
     "high below open": (_rows(high=1995), ", line 7: high is 1995, below open 2000"),
     "unsorted": (
         _swapped(_rows()),
@@ -731,7 +734,7 @@ def test_an_output_folder_that_exists_is_refused_before_the_run(undertow, here):
         (errno.EROFS, "the disk is read-only; give another --out"),
         (errno.EACCES, "you may not write here; give another --out"),
         (errno.EDQUOT, "your disk quota is used up"),
-        (errno.EIO, "cannot be written ([Errno 5] Input/output error)"),
+        (errno.EIO, "cannot be written (Input/output error); give another --out"),
     ],
 )
 def test_a_fault_of_the_disk_is_one_message_and_leaves_nothing(
@@ -784,3 +787,18 @@ def test_a_disk_that_is_really_full_is_told_once(here):
     assert done.stderr.splitlines()[-1:] == [f"undertow: {told}"]
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+
+
+def test_a_folder_that_cannot_be_made_is_told_by_the_name_that_was_given():
+    with pytest.raises(OutputError) as caught, whole_folder(Path("/proc/x"), force=False):
+        pass
+    assert str(caught.value).startswith("/proc/x: ")
+    assert ".part" not in str(caught.value)
+
+
+def test_a_horizon_of_no_length_is_blamed_itself(undertow, here):
+    done = undertow("run", "quiet-market", "--set", "horizon=1e-7", "--until", "10m")
+
+    assert done.code == 2
+    assert "horizon: 1e-07 s is no length of a run; it must be at least 0.001 s" in done.err
+    assert "--until" not in done.err

@@ -203,8 +203,9 @@ def test_run_takes_settings_a_folder_and_force(undertow, here):
 
 def _state(hours=1.0):
     """Return a model and a recorder as progress sees them."""
-    box = SimpleNamespace(chains={"height": np.array([1_000, 234])})
-    model = SimpleNamespace(time=hours * 3_600, world=SimpleNamespace(box=box))
+    chains = {"height": np.array([1_000, 234, 9_999]), "native": np.array([0, 1, -1])}
+    world = SimpleNamespace(box=SimpleNamespace(chains=chains), time=hours * 3_600)
+    model = SimpleNamespace(world=world)
     return model, SimpleNamespace(n_fills=5_000)
 
 

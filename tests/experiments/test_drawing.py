@@ -33,7 +33,7 @@ def folder(tmp_path):
     """Return a run folder without figures."""
     (tmp_path / "records").mkdir()
     (tmp_path / "manifest.json").write_text(json.dumps(crash_manifest()))
-    for name in ("bridges", "markets"):
+    for name in ("bridges", "lending"):
         table = pa.Table.from_pandas(crash_run()[name])
         pq.write_table(table, tmp_path / "records" / f"{name}.parquet")
     return tmp_path
@@ -79,10 +79,10 @@ def test_what_a_killed_process_leaves_is_drawn_here(folder, when):
 
 
 def test_a_fault_of_the_process_is_told_as_if_drawn_here(folder):
-    (folder / "records" / "markets.parquet").write_bytes(b"no Parquet")
+    (folder / "records" / "lending.parquet").write_bytes(b"no Parquet")
     with Drawer() as drawer:
         drawer.begin(folder)
-        with pytest.raises(ValueError, match=r"markets\.parquet cannot be read"):
+        with pytest.raises(ValueError, match=r"lending\.parquet cannot be read"):
             drawer.finish()
 
 

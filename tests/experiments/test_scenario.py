@@ -11,6 +11,7 @@ import pickle
 import pytest
 import yaml
 
+from experiments import build, run
 from experiments.kinds import mechanisms, populations, shock_kinds
 from experiments.references import check_references, known_tokens
 from experiments.scenario import (
@@ -244,3 +245,89 @@ def test_a_trailing_rule_needs_to_know_what_is_calm():
     with pytest.raises(ScenarioError, match=r"impact\.depth and terms\.spread is trailing, but"):
         load_scenario("quiet-market", TRAILING)
     load_scenario("quiet-market", (*TRAILING, "assets.ETH.trailing={calm_volatility: 0.05}"))
+
+
+# --- arguments from Python ------------------------------------------------------------------------
+
+
+def test_the_end_may_be_given_as_text_as_on_the_command_line():
+    assert load_scenario("quiet-market", until="6h").horizon == 21_600.0
+    with pytest.raises(InputError, match="'soon' is not a duration"):
+        load_scenario("quiet-market", until="soon")
+
+
+@pytest.mark.parametrize("overrides", ["horizon=6h", [6], None])
+def test_overrides_are_a_list_of_texts(overrides):
+    with pytest.raises(InputError, match=r"give a list of texts, such as \['horizon=6h'\]"):
+        load_scenario("quiet-market", overrides)
+
+
+@pytest.mark.parametrize("use", [build, run])
+def test_a_name_in_place_of_a_scenario_is_refused(use):
+    with pytest.raises(InputError, match=r"not a scenario; .* load_scenario\('quiet-market'\)"):
+        use("quiet-market")
+    with pytest.raises(InputError, match="a dict is not a scenario"):
+        use({})
+
+
+@pytest.mark.parametrize("version", ["true", "1.0", "2", "'1'"])
+def test_only_the_whole_number_one_is_the_version(version):
+    with pytest.raises(ScenarioError, match=r"version: .* is not 1"):
+        load_scenario("quiet-market", [f"version={version}"])
+
+
+@pytest.mark.parametrize("price", ["1e-320", "1e13", "0"])
+def test_a_price_beyond_what_can_be_counted_is_refused_with_its_bounds(price):
+    with pytest.raises(ScenarioError) as caught:
+        load_scenario("quiet-market", [f"assets.ETH.price.price={price}"])
+    assert f"assets.ETH.price.price={price}" in str(caught.value)  # what the user wrote
+    assert "1e-12" in str(caught.value) or "1e+12" in str(caught.value)
+
+
+# --- populations that need a pool -----------------------------------------------------------------
+
+POOLED = {
+    "noise_traders": {"count": 2, "swaps_per_day": 1.0, "median_usd": 100.0},
+    "arbitrageurs": {"inventory_usd": 1e5},
+    "cycle_arbitrage": {"start_tokens": ["USD"], "inventory_usd": 1e5},
+    "informed_traders": {"count": 2, "median_wallet_usd": 1e4},
+    "momentum_traders": {"count": 2, "median_wallet_usd": 1e4},
+}
+SIDE = "chains.side={blocks: {kind: fixed, interval_seconds: 2}, native: ETH, tokens: [ETH, USD]}"
+BRIDGE = (
+    "{kind: lock_and_mint, chain: mainnet, other_chain: side, token: USD, wrapped: wUSD, "
+    "finality_delay_seconds: 60, return_delay_seconds: 60}"
+)
+THIN = "{kind: constant_product, chain: side, tokens: [ETH, wUSD], fee: 0.003, value_usd: 1e5}"
+
+
+def test_every_kind_that_takes_its_pools_from_its_chain_is_looked_at_here():
+    kinds = {
+        kind
+        for kind, declared in populations().items()
+        if (field := declared.config.model_fields.get("venues")) and not field.is_required()
+    }
+    assert kinds | {"cycle_arbitrage"} == set(POOLED)
+
+
+@pytest.mark.parametrize("kind", POOLED)
+@pytest.mark.parametrize("place", ["mainnet", "side"])
+def test_a_population_without_a_pool_is_refused_by_name(kind, place):
+    people = {"kind": kind, "chain": place, **POOLED[kind]}
+    settings = [f"populations={json.dumps({'people': people})}", "horizon=1h"]
+    settings.append("venues={}" if place == "mainnet" else SIDE)
+    scenario = load_scenario("quiet-market", settings)
+    with pytest.raises(InputError, match=rf"people: chain '{place}' has no pool.*leave the pop"):
+        build(scenario)
+
+
+def test_an_arbitrageur_needs_a_pool_with_prices():
+    settings = [
+        "horizon=1h",
+        SIDE,
+        "populations.arbitrageur.chain=side",
+        f"venues.bridge={BRIDGE}",
+        f"venues.thin={THIN}",
+    ]
+    with pytest.raises(InputError, match=r"no pool of chain 'side' has a reference price for both"):
+        build(load_scenario("quiet-market", settings))

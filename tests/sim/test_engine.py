@@ -12,7 +12,17 @@ from sim.mempool import N_FREE
 from sim.orders import CHAINED
 from sim.status import Status
 from sim.units import ticks
-from tests.worlds import HANDS, Log, bench, planned, post_legs, run, state_bytes, swap
+from tests.worlds import (
+    HANDS,
+    Log,
+    bench,
+    planned,
+    post_legs,
+    run,
+    state_bytes,
+    submit_anything,
+    swap,
+)
 
 BASE_FEE = "chains.mainnet.fee_market.base_fee_gwei"
 SECOND_POOL = (
@@ -108,7 +118,7 @@ FAILURES = [
 def test_a_failed_order_changes_nothing(verb, terms, status):
     world = bench()
     before = state_bytes(world)
-    world.submit("eth-usd", verb, HANDS, 0, **terms)
+    submit_anything(world, "eth-usd", verb, 0, **terms)
     log = run(world, 12.0)
     assert log.fills["status"].tolist() == [status]
     assert (log.fills["amount_in"][0], log.fills["amount_out"][0]) == (0.0, 0.0)

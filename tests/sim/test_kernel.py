@@ -17,8 +17,10 @@ from sim.engine import advance
 from sim.kernel import (
     F8,
     I8,
+    JIT,
     F8x2,
     I8x2,
+    StateType,
     bind,
     blank,
     cache_folder,
@@ -278,3 +280,18 @@ def tree(tmp_path, monkeypatch):
     yield tmp_path
     monkeypatch.undo()
     forget()
+
+
+def test_a_state_of_another_layout_is_another_type_to_the_compiler():
+    class Before(NamedTuple):
+        price: F8
+        count: I8
+
+    class After(NamedTuple):
+        count: I8
+        price: F8
+
+    After.__qualname__ = Before.__qualname__
+    if JIT:
+        assert StateType(Before) == StateType(Before)
+        assert StateType(Before) != StateType(After)

@@ -173,3 +173,10 @@ def test_a_group_without_rows_is_fine():
     ledger = make_ledger([1, 0], [[0], [0]], [True, False], 1)
     check_conservation(ledger, [1, 0], ["A"])
     assert holdings(ledger, 1, 0).shape == (0, 1)
+
+
+def test_a_balance_that_is_no_number_is_found():
+    ledger = small_ledger()
+    ledger.balance[0] = np.nan
+    with pytest.raises(InvariantError, match="add up to nan"):
+        check_conservation(ledger, ROWS, NAMES)

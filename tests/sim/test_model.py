@@ -347,9 +347,20 @@ def test_agents_without_a_step_cost_no_turn(model):
 
 
 def test_an_agent_on_no_chain_is_an_error(model):
-    Watcher(model, "moon")
+    class Lost(mesa.Agent):
+        """Somebody whose chain is known when it is made."""
+
+        chain = "moon"
+
+        def step(self):
+            pass
+
+    with pytest.raises(InputError, match=r"Lost .* has chain 'moon'; there are: slow, fast"):
+        Lost(model)
+    assert len(model.agents) == 0
+    Watcher(model, "moon")  # tells its chain after it was registered
     with pytest.raises(InputError, match=r"chain 'moon'; there are: slow, fast"):
-        model.run_for(2)
+        model.run_for(0)
 
 
 def test_stepping_all_agents_by_hand_is_refused(model):

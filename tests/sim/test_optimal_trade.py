@@ -53,7 +53,7 @@ class Pools:
         self.state = ConstantProductState(
             *(np.zeros(n) for _ in range(6)), *(np.zeros(n, np.int64) for _ in range(7))
         )
-        self.venues = make_venues(n, [100_000])
+        self.venues = make_venues(n, [100_000], [0])
         self.ledger = make_ledger([1], [[0]], [True], 1)
         self.venue = np.arange(n, dtype=np.int64)[None, :].copy()
         self.side = (self.venue % 2).copy()  # even pools are paid token 0, odd ones token 1

@@ -11,7 +11,7 @@ from sim.status import Status
 from sim.trial import Trial, actors, small_plan
 from sim.units import ticks
 from sim.world import VenuePlan
-from tests.examples import MECHANISMS, feeds, open_books
+from tests.examples import MECHANISMS, feeds, open_books, open_vaults
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -27,12 +27,18 @@ def every_venue():
     return tuple(made)
 
 
+def open_everything(world, site):
+    """Open lending positions and vaults."""
+    open_books(world, site)
+    open_vaults(world, site)
+
+
 class Everything(RuleBasedStateMachine):
     """`send_and_judge` raises as soon as conservation, escrow, a quote or a refusal is wrong."""
 
     @initialize()
     def build(self):
-        self.trial = Trial(small_plan(every_venue(), (actors(open_books),)))
+        self.trial = Trial(small_plan(every_venue(), (actors(open_everything),)))
         self.kinds = [v.mechanism.kind for v in self.trial.world.plan.venues]
 
     @rule(venue=st.integers(0, 10**6), verb=st.integers(0, 10**6), seed=SEEDS)

@@ -1,5 +1,7 @@
 """The world: names, accounts, orders from Python, determinism, and where the money went."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -298,3 +300,46 @@ def test_an_empty_state_has_every_column_and_no_row():
     empty = empty_state(type(state))
     assert empty._fields == state._fields
     assert all(column.size == 0 for column in empty)
+
+
+# --- what Python may not do -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("terms", "said"),
+    [
+        ({"row": 0.5}, "row is 0.5; it must be a whole number"),
+        ({"row": True}, "row is True; it must be a whole number"),
+        ({"b": 0.5}, "b is 0.5; it must be a whole number"),
+        ({"amount": math.nan}, "amount is nan; it must be at least 0"),
+        ({"amount": -1.0}, "amount is -1; it must be at least 0"),
+        ({"limit": -1.0}, "limit is -1; it must be at least 0"),
+        ({"tip_gwei": math.inf}, "tip_gwei is inf; it must be at least 0 and finite"),
+        ({"expires_in": math.nan}, "expires_in is nan; it must be at least 0 and finite"),
+    ],
+)
+def test_an_order_with_a_number_that_means_nothing_is_refused_at_once(terms, said):
+    world = bench()
+    row = terms.pop("row", 0)
+    with pytest.raises(InputError, match=said):
+        world.submit("eth-usd", "swap", HANDS, row, **terms)
+    assert world.box.counter[7] == 0  # no order was numbered
+
+
+def test_all_may_be_asked_for_as_an_infinite_amount():
+    assert bench().submit("eth-usd", "remove", HANDS, np.int64(3), amount=math.inf) == 1
+
+
+def test_a_balance_is_shown_but_not_set():
+    model = build(load_scenario("quiet-market", ["horizon=1h"]))
+    people = model.populations["arbitrageur"]
+    before = people.get("USD").copy()
+    with pytest.raises(InputError, match="'USD' of 'arbitrageur' is a balance of the ledger"):
+        people.set("USD", 1e9)
+    with pytest.raises(InputError, match="is a balance of the ledger"):
+        people[0].USD = 1e9
+    with pytest.raises(ValueError, match="read-only"):
+        people.get("USD")[0] = 1e9
+    people.set("tip_share", 0.5)  # what it decides by may be changed
+    model.world.endow(model.world.group("arbitrageur"), 0, 1, 5.0)
+    assert people.get("USD")[0] == before[0] + 5.0  # and the balance shown is the live one

@@ -23,7 +23,7 @@ def test_a_study_says_what_is_designed_and_what_is_drawn(write_study):
     ("before", "after", "line", "why"),
     [
         ("venues.eth-usd.fee", "venues.eth-usb.fee", 7, "venues has no 'eth-usb'; did you mean"),
-        ("venues.eth-usd.fee", "venues.[", 7, "is malformed"),
+        ("venues.eth-usd.fee", "venues..fee", 7, "is malformed"),
         ("values: [0.001, 0.003]", "range: [0.003, 0.001], levels: 3", 7, "is empty"),
         ("values: [0.001, 0.003]", "range: [0.001, 0.003]", 7, "a range with levels"),
         ("values: [0.001, 0.003]", "values: [0.001, 0.001]", 7, "names a value twice"),

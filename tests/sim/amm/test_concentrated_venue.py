@@ -20,7 +20,7 @@ from sim.ledger import balance_of
 from sim.orders import SWAP
 from sim.status import Status
 from sim.trial import CHAINS
-from tests.worlds import HANDS, bench, run
+from tests.worlds import HANDS, bench, run, submit_anything
 
 VALUE = 10e6  # USD of full-range liquidity of the genesis account; 1 ETH is 2,000 USD
 FEE = 0.003
@@ -45,7 +45,7 @@ def send(world, verb, row=0, **terms):
     """Submit one order of a hand, run to the next block and return its fill."""
     seen = []
     world.on_fills = lambda fills: seen.append(fills.copy())
-    world.submit("pool", verb, HANDS, row, **terms)
+    submit_anything(world, "pool", verb, row, **terms)
     world.advance(world.now + 12_000_000)
     world.flush()
     (fill,) = np.concatenate(seen)

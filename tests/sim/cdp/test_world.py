@@ -233,7 +233,7 @@ def test_every_way_to_liquidate_is_recorded_as_liquidations(mode, verb):
     assert done["debt_repaid"].sum() > 0.0
     assert done["collateral_seized"].sum() > 0.0
     assert (tables["positions"]["venue"] == "vaults").all()
-    assert set(tables["markets"]["token"]) == {"mainnet/ETH", "mainnet/DAI"}
+    assert set(tables["lending"]["token"]) == {"mainnet/ETH", "mainnet/DAI"}
 
 
 def test_a_delayed_oracle_delays_auctions_by_its_delay():

@@ -131,6 +131,21 @@ def test_the_restoring_amount_of_the_worked_example_is_47_0588():
     assert restoring_repayment(85.0, 100.0, 0.75, 0.05) == pytest.approx(47.0588, abs=5e-5)
 
 
+@pytest.mark.parametrize(
+    ("threshold", "factor"),
+    [(0.77, 1.07411), (0.86, 1.04384), (0.915, 1.02617), (0.945, 1.01678)],
+)
+def test_a_market_on_the_terms_of_an_incentive_factor_pays_that_factor(threshold, factor):
+    """Morpho Blue: min(1.15, 1 / (1 - 0.3 (1 - LLTV))), without a close factor."""
+    bonus = min(1.15, 1.0 / (1.0 - 0.3 * (1.0 - threshold))) - 1.0
+    market = make_account(100.0, 100.0 * threshold + 0.1, threshold=threshold, bonus=bonus,
+                          close_factor=1.0)  # fmt: skip
+    done = market.liquidate("ann", "USD", "COL")
+    assert done.repaid == 100.0 * threshold + 0.1
+    assert done.seized / done.repaid == pytest.approx(factor, abs=5e-6)
+    assert done.seized / done.repaid == pytest.approx(1.0 + bonus, rel=1e-12)
+
+
 @pytest.mark.parametrize("target", [0.75, 0.8])
 def test_repaying_the_restoring_amount_restores(target):
     market = make_account(100.0, 85.0, close_factor=1.0)

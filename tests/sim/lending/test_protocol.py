@@ -53,8 +53,8 @@ def drain_ether(trial):
     asset = asset_of(trial, 0)
     world = trial.world
     group, account = world.group("lending"), int(world.states["lending"][1].account[0])
-    from sim.engine import GENESIS, OUTSIDE
     from sim.ledger import transfer
+    from sim.outside import GENESIS, OUTSIDE
 
     transfer(world.ledger, group, account, OUTSIDE, GENESIS, int(asset["token"]), 9.0)
     asset["cash"] -= 9.0

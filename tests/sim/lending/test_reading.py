@@ -45,7 +45,7 @@ def test_a_book_is_the_sum_of_the_slots_of_each_position(markets):
 
 def test_the_sample_of_markets_adds_up_what_positions_cannot_pay(markets):
     world, state, _ = markets
-    (sampled,) = world.sample()["markets"]
+    (sampled,) = world.sample()["lending"]
     price = world.prices.reference[state.reserves["token"]]
     book = value_book(state, price, world.now)
     share = shortfall_shares(book)

@@ -30,8 +30,9 @@ def world_of(*venues):
 
 def read(world, name):
     """Return what the record says a feed reads now: (USD, age in seconds)."""
-    rows = {row["feed"]: row for row in world.sample()["oracles"]}
-    return rows[name]["reported"], rows[name]["age"]
+    (columns,) = world.sample()["oracles"]
+    row = list(columns["feed"]).index(world.venue(name))
+    return columns["reported"][row], columns["age"][row]
 
 
 def tell(world, price, name="eth"):

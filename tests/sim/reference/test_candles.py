@@ -108,7 +108,7 @@ def test_daily_candles_may_have_dates(tmp_path):
 @pytest.mark.parametrize(
     ("row", "values", "message"),
     [
-        (1, {"close": "0"}, "line 3: close is 0; a price must be a finite number above 0"),
+        (1, {"close": "0"}, "line 3: close is 0; a price must be from 1e-12 to"),
         (2, {"low": "-80"}, "line 4: low is -80; a price must be"),
         (0, {"open": "nan"}, "line 2: open is nan; a price must be"),
         (3, {"high": "inf"}, "line 5: high is inf; a price must be"),
@@ -297,3 +297,22 @@ def test_black_thursday_is_replayed_with_every_high_and_low():
 def test_the_outage_of_february_is_refused():
     with pytest.raises(ScenarioError, match="2020-02-19 17:30:00 follows 2020-02-19 11:35:00"):
         replayed(BLACK_THURSDAY, 24 * 20)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"high": "1e300"}, "high is 1e\\+300; a price must be from 1e-12 to 1e\\+12"),
+        ({"high": "1e6"}, "high is 1e\\+06, more than 1,000 times away from open 106"),
+        ({"low": "0.09"}, "low is 0.09, more than 1,000 times away from open 106"),
+    ],
+)
+def test_a_candle_that_nobody_can_have_traded_is_refused(tmp_path, values, message):
+    path = csv(tmp_path, ROWS[0], changed(ROWS[1], **values), ROWS[2])
+    with pytest.raises(ScenarioError, match=rf"candles\.csv, line 3: {message}"):
+        load_candles(path)
+
+
+def test_a_candle_of_a_crash_is_read(tmp_path):
+    path = csv(tmp_path, ROWS[0], changed(ROWS[1], low="0.2"), ROWS[2])
+    assert load_candles(path).low[1] == 0.2

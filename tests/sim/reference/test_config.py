@@ -43,7 +43,7 @@ def test_every_number_has_a_description_and_a_unit_in_the_schema():
     [
         ({"kind": "gbn"}, "'fixed', 'gbm', 'jump_diffusion'"),
         ({**GBM, "sigma": 0.1}, "sigma\n  Extra inputs are not permitted"),
-        ({**GBM, "price": 0}, "greater than 0"),
+        ({**GBM, "price": 0}, "greater than or equal to 0.000000000001"),
         ({**GBM, "price": "7"}, "valid number"),
         ({**GBM, "volatility": -0.1}, "greater than or equal to 0"),
         ({**GBM, "volatility": float("nan")}, "greater than or equal to 0|finite"),
@@ -60,7 +60,7 @@ def test_every_number_has_a_description_and_a_unit_in_the_schema():
         (regimes(CALM, {**WILD, "next_weights": {"calm": 0.0}}), "has no positive weight"),
         ({**WAYPOINTS, "waypoints": [[1, 10], [2, 11]]}, "start at hour 1; the first must be at"),
         ({**WAYPOINTS, "waypoints": [[0, 1], [0, 2]]}, "has hour 0 after hour 0; hours must rise"),
-        ({**WAYPOINTS, "waypoints": [[0, 1], [2, -4]]}, "at hour 2 has price -4; it must be > 0"),
+        ({**WAYPOINTS, "waypoints": [[0, 1], [2, -4]]}, "at hour 2 has price -4; it must be from"),
         ({**WAYPOINTS, "waypoints": [[0, 1, 3], [2, 4]]}, "at most 2 items"),
         ({**WAYPOINTS, "waypoints": [[0, 1], [3, 4]]}, "volatility ends at hour 2; it must reach"),
         ({**WAYPOINTS, "wicks": [[2, 5]]}, "wicks has hour 2; a wick lies between waypoints"),

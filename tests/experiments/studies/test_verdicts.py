@@ -1,0 +1,107 @@
+"""Verdicts on settings: what is compared, what failed runs do, which value is the largest."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from experiments.studies import load_study
+from experiments.studies.estimates import FAIL, PASS, UNDECIDED
+from experiments.studies.plan import Plan
+from experiments.studies.verdicts import (
+    compared,
+    evaluate,
+    extreme_passing,
+    overall,
+    paired_differences,
+    sentence,
+    settings_of,
+)
+
+
+@pytest.fixture
+def plan(write_study):
+    path = write_study(
+        ("values: [0.001, 0.003]", "values: [0.001, 0.003, 0.01]"),
+        ("replications: 3", "replications: 200"),
+        ("mean(lp_net_return) >= -1", "P(lp_net_return > 0.5) <= 0.1"),
+    )
+    return Plan(load_study(path))
+
+
+def rows_with(plan, share_bad, n_failed=0):
+    """Return a data set in which a given share of the runs of each fee violates."""
+    rng = np.random.default_rng(12)
+    rows = []
+    for run in plan.runs():
+        luck = np.random.default_rng(run.replication).random()  # the same at every setting
+        bad = luck < share_bad[run.factors["fee"]]
+        own = {"lp_net_return": float(bad) + 0.01 * rng.random(), "n_fills": 0.0}
+        place = {"point": run.point, "replication": run.replication, "seed": run.seed}
+        rows.append({**place, **run.factors, **own, "status": "ok", "message": ""})
+    frame = pd.DataFrame(rows)
+    frame.loc[: n_failed - 1, ["status", "lp_net_return"]] = ["error", np.nan]
+    return frame
+
+
+def test_each_setting_has_the_runs_of_its_design_points(plan):
+    settings = settings_of(plan)
+    assert [s.levers["fee"] for s in settings] == [0.001, 0.003, 0.01]
+    assert [len(s.points) for s in settings] == [2, 2, 2]  # two volatilities
+    found = evaluate(plan, rows_with(plan, {0.001: 0.0, 0.003: 0.1, 0.01: 0.5}), plan.study.parsed)
+    assert [f.verdict for f in found] == [PASS, UNDECIDED, FAIL]
+    assert [f.estimate.n for f in found] == [400, 400, 400]
+    assert overall(found) == FAIL
+
+
+def test_the_largest_value_that_passes_is_named_with_the_next_one(plan):
+    rows = rows_with(plan, {0.001: 0.0, 0.003: 0.01, 0.01: 0.5})
+    found = evaluate(plan, rows, plan.study.parsed)
+    (row,) = extreme_passing(plan, found, "fee", largest=True).to_dict("records")
+    assert (row["fee"], row["next_value"], row["next_verdict"]) == (0.003, 0.01, FAIL)
+
+
+def test_failed_runs_are_shown_as_violations_and_left_out(plan):
+    rows = rows_with(plan, {0.001: 0.0, 0.003: 0.0, 0.01: 0.0}, n_failed=6)
+    finding = evaluate(plan, rows, plan.study.parsed)[0]
+    n_failed = finding.estimate.n_failed
+    assert n_failed == 2  # of the first six runs, two have the first fee
+    assert finding.estimate.value == pytest.approx(2 / 400)
+    assert (finding.without_failed.value, finding.without_failed.n) == (0.0, 398)
+
+
+def test_paired_differences_have_the_luck_of_runs_taken_out(plan):
+    rows = rows_with(plan, {0.001: 0.1, 0.003: 0.1, 0.01: 0.3})
+    table = compared(plan, rows, ["lp_net_return"], settings_of(plan)[0]).set_index("fee")
+    # at an equal share the same runs are bad, and what differs is noise of 0.01
+    assert abs(table.loc[0.003, "difference"]) < 0.002
+    assert table.loc[0.003, "high"] - table.loc[0.003, "low"] < 0.01
+    assert table.loc[0.01, "low"] > 0.1
+    assert table.loc[0.01, "pairs"] == 400
+    first, _, last = settings_of(plan)
+    made = paired_differences(plan, rows, "lp_net_return", first, last)
+    assert made.value == pytest.approx(table.loc[0.01, "difference"])
+
+
+def test_intervals_of_all_differences_together_are_wider_than_of_one(plan):
+    rows = rows_with(plan, {0.001: 0.1, 0.003: 0.1, 0.01: 0.3})
+    settings = settings_of(plan)
+    table = compared(plan, rows, ["lp_net_return"], settings[0]).set_index("fee")
+    alone = paired_differences(plan, rows, "lp_net_return", settings[0], settings[2])
+    assert table.loc[0.01, "high"] - table.loc[0.01, "low"] > alone.high - alone.low
+
+
+def test_the_worst_corner_is_the_point_with_the_largest_simultaneous_bound(plan):
+    rows = rows_with(plan, {0.001: 0.0, 0.003: 0.0, 0.01: 0.0})
+    rows.loc[(rows["point"] == 1) & (rows["replication"] < 20), "lp_net_return"] = 1.0
+    finding = evaluate(plan, rows, plan.study.parsed)[0]
+    assert finding.worst_point == 1
+    assert finding.worst_bound > finding.estimate.upper > 20 / 400
+
+
+def test_the_sentence_says_what_a_reader_must_know(plan):
+    rows = rows_with(plan, {0.001: 0.0, 0.003: 0.0, 0.01: 0.0})
+    text = sentence(plan, evaluate(plan, rows, plan.study.parsed)[0], 3)
+    for part in ("PASS", "400 runs", "study seed 1", "hf_preserving", "3 looks", "conditional on"):
+        assert part in text
