@@ -284,9 +284,9 @@ def _revenue(run: _Run) -> dict[str, float]:
     return {"protocol_revenue": income}
 
 
-def _measured_hours(tables: Mapping[str, pd.DataFrame], start: float) -> float:
-    ends = [float(frame["time"].max()) for frame in tables.values() if len(frame)]
-    return max(max(ends, default=start) - start, 0.0) / HOUR
+def _measured_hours(run: _Run) -> float:
+    """Return the time from the end of the warm-up to the end; a run goes to its horizon."""
+    return max(run.setting.horizon - run.start, 0.0) / HOUR
 
 
 def _liquidity_totals(by_pool: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
@@ -409,7 +409,7 @@ _PRICE_ERRORS = (
 _COMPUTED: tuple[tuple[frozenset[str], Callable[[_Run], dict[str, Any]]], ...] = tuple(
     (frozenset(names.split()), compute)
     for names, compute in (
-        ("measured_hours", lambda run: {"measured_hours": _measured_hours(run.tables, run.start)}),
+        ("measured_hours", lambda run: {"measured_hours": _measured_hours(run)}),
         ("n_fills n_failed", _fill_counts),
         ("gas_usd stuck_withdrawals_usd_h", _activity),
         (

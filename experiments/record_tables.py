@@ -161,6 +161,86 @@ def _part(values: Mapping[str, Any], start: int, end: int) -> dict[str, Any]:
     }
 
 
+class SampleBuffer:
+    """Many samples of a few rows each, which become columns together.
+
+    A sample is kept as it came, for that is quick; lengths and names are looked at when thousands
+    are joined.
+
+    Parameters
+    ----------
+    table : whose rows they are
+    """
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        self.n_samples = self.n_rows = 0
+        self._parts: dict[str, list[Any]] = {column.name: [] for column in table.columns}
+        self._text = [column.name for column in table.columns if column.kind == "text"]
+
+    def append(self, columns: Mapping[str, Any]) -> None:
+        """Keep a copy of a sample: arrays of one length, or one number for all rows."""
+        n = 1
+        for name, parts in self._parts.items():
+            value = columns[name]
+            if isinstance(value, np.ndarray):
+                value, n = value.copy(), len(value)
+            elif isinstance(value, Text):
+                value = Text(value.codes.copy(), value.names)
+            parts.append(value)
+        self.n_samples += 1
+        self.n_rows += n
+
+    def empty(self) -> dict[str, Any]:
+        """Return all samples as columns, and forget them."""
+        lengths = self._lengths()
+        joined: dict[str, Any] = {}
+        for name, parts in self._parts.items():
+            joined[name] = (
+                _join_text(parts, lengths) if name in self._text else _join(parts, lengths)
+            )
+            parts.clear()
+        self.n_samples = self.n_rows = 0
+        return joined
+
+    def _lengths(self) -> np.ndarray:
+        """Return the rows of each sample: int64, (n_samples,)."""
+        lengths = np.full(self.n_samples, -1)
+        for name, parts in self._parts.items():
+            rows = np.array([_rows_of(part) for part in parts])
+            wrong = np.flatnonzero((rows >= 0) & (lengths >= 0) & (rows != lengths))
+            if len(wrong):
+                raise EngineError(
+                    f"record {self.table.name}: column {name} has {rows[wrong[0]]} rows, those "
+                    f"before it have {lengths[wrong[0]]}; give it as many, or one number for all"
+                )
+            lengths = np.maximum(lengths, rows)
+        return np.asarray(np.abs(lengths))  # numbers alone make one row
+
+
+def _rows_of(value: Any) -> int:
+    """Return how many rows a column has; -1 for one number for all."""
+    if isinstance(value, Text):
+        return len(value.codes)
+    return len(value) if hasattr(value, "__len__") else -1
+
+
+def _join(parts: list[Any], lengths: np.ndarray) -> np.ndarray:
+    if all(isinstance(part, np.ndarray) for part in parts):
+        return np.asarray(np.concatenate(parts))
+    if not any(hasattr(part, "__len__") for part in parts):
+        return np.repeat(np.array(parts), lengths)
+    filled = zip(parts, lengths.tolist(), strict=True)
+    return np.asarray(np.concatenate([np.broadcast_to(part, n) for part, n in filled]))
+
+
+def _join_text(parts: list[Any], lengths: np.ndarray) -> Text:
+    """Return text of all samples, whose lists of names may differ."""
+    names = _Names()
+    codes = [names.codes_of(part) for part in parts]
+    return names.text(_join(codes, lengths))
+
+
 class TableWriter:
     """Appends columns to one table: to a Parquet file, or kept in memory.
 

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from analysis.reading import load_run
 from experiments.composition import build
 from experiments.drawing import drawer_of
 from experiments.recording import Recorder
 from experiments.run_folder import whole_folder, write_json
 from experiments.scenario import check_scenario
+from sim.errors import InputError
 from sim.kernel import source_hash
 from sim.model import Model
 
@@ -40,7 +42,7 @@ class RunResult:
     ----------
     manifest : scenario as run, seed, versions, content hash, work done
     summary : measured quantities by name
-    tables : record tables as data frames
+    tables : record tables as data frames; those of a folder are read when they are asked for
     folder : run folder, None when nothing was written
     figures : pictures drawn
     model : the model at the end of the run
@@ -48,7 +50,7 @@ class RunResult:
 
     manifest: dict[str, Any]
     summary: dict[str, Any]
-    tables: dict[str, pd.DataFrame]
+    tables: Mapping[str, pd.DataFrame]
     folder: Path | None
     figures: tuple[Path, ...]
     model: Model
@@ -97,13 +99,12 @@ def run(
         write_json(folder / "manifest.json", manifest)
         if drawer is not None:
             drawer.begin(folder)
-        tables = _read_tables(records)
-        summary = _summarize(tables, manifest)
+        summary = _summarize(load_run(folder).frames, manifest)
         write_json(folder / "summary.json", summary)
         drawn = drawer.finish() if drawer is not None else []
     place = Path(out)
     figure_paths = tuple(place / "figures" / path.name for path in drawn)
-    return RunResult(manifest, summary, tables, place, figure_paths, model)
+    return RunResult(manifest, summary, _Written(place, manifest), place, figure_paths, model)
 
 
 def outcomes_of(
@@ -124,6 +125,35 @@ def outcomes_of(
     recorder, _ = _simulate(scenario, seed, None, progress)
     about = {"scenario": scenario.model_dump(mode="json")}
     return dict(summarize(_Frames(recorder.tables()), about, frozenset(names)))
+
+
+class _Written(Mapping[str, pd.DataFrame]):
+    """The tables of a run folder, each read when it is looked at; never those of another run."""
+
+    def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
+        self._folder = folder
+        self._hash = manifest["content_hash"]
+        self._names = list(load_run(folder).tables())
+        self._read: dict[str, pd.DataFrame] = {}
+
+    def __getitem__(self, name: str) -> pd.DataFrame:
+        if name not in self._names:
+            raise KeyError(name)
+        if name not in self._read:
+            found = load_run(self._folder)
+            if found.manifest.get("content_hash") != self._hash:
+                raise InputError(
+                    f"{self._folder} holds another run by now, so '{name}' of this one is gone; "
+                    "look at the tables before the folder is replaced, or run without a folder"
+                )
+            self._read[name] = found.table(name)
+        return self._read[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 class _Frames(Mapping[str, pd.DataFrame]):
@@ -173,18 +203,10 @@ def _abandon(recorder: Recorder) -> None:
         writer.abandon()
 
 
-def _summarize(tables: dict[str, Any], manifest: dict[str, Any]) -> dict[str, Any]:
+def _summarize(tables: Mapping[str, pd.DataFrame], manifest: dict[str, Any]) -> dict[str, Any]:
     from analysis.metrics import summarize
 
     return dict(summarize(tables, manifest))
-
-
-def _read_tables(records: Path) -> dict[str, Any]:
-    import pyarrow.parquet as pq
-
-    return {
-        file.stem: pq.ParquetFile(file).read().to_pandas() for file in sorted(records.iterdir())
-    }
 
 
 def make_manifest(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import functools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from experiments.record_tables import RowBuffer, Text
+from experiments.record_tables import SampleBuffer, Text
 from sim.outside import OUTSIDE, OUTSIDE_ACCOUNTS
 from sim.records import TABLES
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from sim.registry import Columns
     from sim.world import World
 
-_ROWS_WAITING = 200_000
+_SAMPLES_WAITING, _ROWS_WAITING = 2_000, 200_000
 _TEXTS = {
     name: [column.name for column in table.columns if column.kind == "text"]
     for name, table in TABLES.items()
@@ -42,7 +41,7 @@ class Samples:
         self._world = world
         self._writers = writers
         self._engine = engine
-        self._waiting: dict[str, RowBuffer] = {}
+        self._waiting: dict[str, SampleBuffer] = {}
         self._names = {
             "venue": world.venue_names,
             "feed": world.venue_names,
@@ -76,17 +75,20 @@ class Samples:
             if isinstance(value, np.ndarray):
                 columns[column] = Text(value, self._names[column])
         if name not in self._waiting:
-            hand_on = functools.partial(self._hand_on, name)
-            self._waiting[name] = RowBuffer(TABLES[name], _ROWS_WAITING, hand_on)
-        self._waiting[name].append(columns)
+            self._waiting[name] = SampleBuffer(TABLES[name])
+        waiting = self._waiting[name]
+        waiting.append(columns)
+        if waiting.n_samples >= _SAMPLES_WAITING or waiting.n_rows >= _ROWS_WAITING:
+            self._hand_on(name)
 
-    def _hand_on(self, name: str, columns: dict[str, Any]) -> None:
-        self._writers[name].append(columns)
+    def _hand_on(self, name: str) -> None:
+        self._writers[name].append(self._waiting[name].empty())
 
     def write(self) -> None:
         """Write the samples that wait."""
-        for waiting in self._waiting.values():
-            waiting.empty()
+        for name, waiting in self._waiting.items():
+            if waiting.n_samples:
+                self._hand_on(name)
 
     # --- mechanisms, prices, activity ------------------------------------------------------------
 

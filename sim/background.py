@@ -23,11 +23,11 @@ background of a block counts as having arrived with the block before it.
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import numpy as np
 from pydantic import Field, model_validator
-from scipy.special import ndtr, ndtri
 
 from sim.gas_prices import LOWEST, N_PRICES, STEP, grid
 from sim.kernel import F8x2, blank, columnar, kernel, records
@@ -40,6 +40,7 @@ FOREVER = 1 << 60
 _HOUR = ticks(HOUR)
 _RAISE = 2  # buckets: the grid is made so that two steps are a raise of 10 %
 _ABOVE_P60 = 0.4
+_NORMAL = NormalDist()
 _WIDEST = 4.0  # standard deviations of bids that are kept
 
 DEMAND = np.dtype(
@@ -136,14 +137,14 @@ def median_bid(
     """
     above = 0.5 * capacity if is_base_fee else _ABOVE_P60 * min(arrivals, capacity)
     share = min(above / arrivals, 1.0 - 1e-3) if arrivals > 0.0 else _ABOVE_P60
-    return float(target * math.exp(log_sd * ndtri(share)))
+    return float(target * math.exp(log_sd * _NORMAL.inv_cdf(share)))
 
 
 def bid_weights(median: float, log_sd: float) -> np.ndarray:
     """Return the share of lognormal bids in each bucket: float64, (N_PRICES,), adds up to 1."""
     edges = np.log(LOWEST) + STEP * np.arange(1, N_PRICES)
     z = (edges - math.log(median)) / log_sd
-    cumulative = np.concatenate([[0.0], ndtr(z), [1.0]])
+    cumulative = np.array([0.0, *map(_NORMAL.cdf, z), 1.0])
     cumulative[1:-1][z < -_WIDEST] = 0.0
     cumulative[1:-1][z > _WIDEST] = 1.0
     return np.diff(cumulative)

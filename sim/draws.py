@@ -239,8 +239,15 @@ def uniform_column(seed: int, stream: str, n: int, draw: int = 0) -> np.ndarray:
     return out
 
 
+@kernel(inline=False)
+def fill_normals(seed, stream, index, draw, out):  # type: ignore[no-untyped-def]
+    """Fill `out` with one standard normal per row 0, 1, 2, … at the same index and draw."""
+    for row in range(out.shape[0]):
+        out[row] = normal(uniforms(seed, stream, index, row, draw)[0])
+
+
 def normal_column(seed: int, stream: str, n: int, draw: int = 0) -> np.ndarray:
     """Return one standard normal for each of `n` rows, for building a population."""
-    from scipy.special import ndtri
-
-    return np.asarray(ndtri(uniform_column(seed, stream, n, draw)))
+    out = np.empty(n)
+    fill_normals(seed, stream_id(stream), 0, draw, out)
+    return out

@@ -42,6 +42,8 @@ from numba.core.typing.templates import AttributeTemplate
 from numba.extending import infer_getattr, intrinsic, models, register_model, typeof_impl, unbox
 from numba.np.arrayobj import populate_array
 
+import sim.numba_import  # noqa: F401 - before compiled code is loaded
+
 JIT = os.environ.get("UNDERTOW_JIT", "1") != "0"
 ROOT = Path(__file__).resolve().parents[1]
 SIGNATURE = types.intp(types.intp, types.intp)
@@ -295,10 +297,18 @@ class Kernel:
         functools.update_wrapper(self, function)
         self.py_func = function
         self._options = options
-        inner = {**options, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-        inner["pipeline_class"] = KernelCompiler
-        self.inner = _with_cache(lambda: njit(**inner)(function), face="inner")
-        self._numba_type_ = self.inner._numba_type_  # by this compiled code knows it
+
+    @functools.cached_property
+    def inner(self) -> Any:
+        """Return the dispatcher that compiled code calls; a start from the cache needs none."""
+        options = {**self._options, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+        options["pipeline_class"] = KernelCompiler
+        return _with_cache(lambda: njit(**options)(self.py_func), face="inner")
+
+    @property
+    def _numba_type_(self) -> Any:
+        """Return the type by which compiled code knows this kernel."""
+        return self.inner._numba_type_
 
     @functools.cached_property
     def dispatcher(self) -> Any:

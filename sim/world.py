@@ -348,6 +348,7 @@ class World:
         self._fills = blank(max(plan.fill_capacity, plan.mempool_capacity + 1), ORDER)
         self._blocks = blank(16_384, BLOCK)
         self._clock = blank(1, CLOCK)
+        self._now = self._clock["now"]
         self.shared = {
             Outbox: self.box,
             Agenda: self.agenda,
@@ -599,7 +600,7 @@ class World:
     @property
     def now(self) -> int:
         """The present tick."""
-        return int(self._clock[0]["now"])
+        return int(self._now[0])
 
     @property
     def time(self) -> float:

@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from experiments.record_tables import RowBuffer, TableWriter, Text, schema_of
+from experiments.record_tables import RowBuffer, SampleBuffer, TableWriter, Text, schema_of
 from sim.errors import EngineError
 from sim.records import TABLES, table
 
@@ -125,3 +125,28 @@ def test_rows_are_handed_on_by_the_capacity_and_nothing_written_later_changes_th
 
     assert [len(part) for part in handed] == [4, 4, 4, 2]
     assert np.concatenate(handed).tolist() == [*range(7), *range(7)]
+
+
+def test_samples_are_joined_as_they_came_and_nothing_written_later_changes_them():
+    buffer, live, names = SampleBuffer(PRICES), _columns(2), ["x", "y"]
+    codes = np.array([1, 0])
+    buffer.append(live | {"time": 5.0, "asset": Text(codes, names)})
+    live["reference"][:], codes[:] = -1.0, 0
+    buffer.append(_columns(1, "DAI", 10.0) | {"asset": ["DAI"]})
+    assert (buffer.n_samples, buffer.n_rows) == (2, 3)
+
+    joined = buffer.empty()
+    assert joined["time"].tolist() == [5.0, 5.0, _columns(1, "DAI", 10.0)["time"][0]]
+    assert joined["reference"].tolist() == [0.0, 1.0, 10.0]
+    assert [joined["asset"].names[k] for k in joined["asset"].codes] == ["y", "x", "DAI"]
+    assert (buffer.n_samples, buffer.n_rows) == (0, 0)
+
+
+def test_samples_of_unequal_length_or_missing_are_a_fault():
+    with pytest.raises(KeyError, match="reference"):
+        SampleBuffer(PRICES).append({k: v for k, v in _columns(2).items() if k != "reference"})
+    buffer = SampleBuffer(PRICES)
+    buffer.append(_columns(2))
+    buffer.append(_columns(2) | {"reference": np.zeros(1)})
+    with pytest.raises(EngineError, match=r"prices: column reference has 1 rows, .* have 2"):
+        buffer.empty()

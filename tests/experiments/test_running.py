@@ -120,6 +120,18 @@ def test_samples_change_what_is_recorded_but_not_what_happens(in_memory):
     pd.testing.assert_frame_equal(rarely.tables["fills"], in_memory.tables["fills"])
 
 
+def test_tables_of_a_replaced_folder_are_gone_rather_than_those_of_another_run(tmp_path):
+    place = tmp_path / "run"
+    first = run(scenario_of(), SEED, out=place, figures=False)
+    pools = first.tables["pools"]
+    second = run(scenario_of(), SEED + 1, out=place, force=True, figures=False)
+
+    assert first.tables["pools"] is pools  # looked at before
+    with pytest.raises(InputError, match="holds another run by now, so 'fills'"):
+        first.tables["fills"]
+    assert len(second.tables["fills"])
+
+
 # --- results --------------------------------------------------------------------------------------
 
 
