@@ -31,18 +31,16 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypeVar, cast, get_type_hints
 
 import numpy as np
-from llvmlite import binding as llvm
 from llvmlite import ir
 from numba import cfunc, config, from_dtype, njit, types
 from numba.core import caching
-from numba.core.codegen import JITCodeLibrary
-from numba.core.compiler import Compiler
 from numba.core.imputils import lower_getattr_generic
 from numba.core.typing.templates import AttributeTemplate
 from numba.extending import infer_getattr, intrinsic, models, register_model, typeof_impl, unbox
 from numba.np.arrayobj import populate_array
 
 import sim.numba_import  # noqa: F401 - before compiled code is loaded
+from sim.compiler import EntryCompiler, KernelCompiler, KernelFunction, LargeKernelCompiler
 
 JIT = os.environ.get("UNDERTOW_JIT", "1") != "0"
 ROOT = Path(__file__).resolve().parents[1]
@@ -199,70 +197,6 @@ def _with_cache(decorate: Callable[[], Any], face: str = "") -> Any:
         Locator.face = ""
 
 
-# --- compiler ------------------------------------------------------------------------------------
-
-
-class EntryCode(JITCodeLibrary):
-    """Code of an entry, a handler or a Python face: all it calls, optimized together, once.
-
-    Leaves out Numba's first pass, which prunes reference counts: kernels count nothing.
-    """
-
-    def _optimize_final_module(self) -> None:
-        options = llvm.create_pipeline_tuning_options(speed_level=3)
-        options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
-        options.inlining_threshold = _INLINE_BELOW
-        builder = llvm.create_pass_builder(self._codegen._tm, options)
-        builder.getModulePassManager().run(self._final_module, builder)
-
-
-_INLINE_BELOW = 1000  # cost in LLVM's units (its own default 250) of a callee; measured as fastest
-
-
-class KernelCode(JITCodeLibrary):
-    """Code of a kernel for its callers to link: neither optimized, which they do, nor emitted.
-
-    What is shared is the kernel and all it calls. What is emitted is a module with the variables
-    that Numba fills for each function, and no function.
-    """
-
-    def _optimize_final_module(self) -> None:
-        pass
-
-    def _finalize_final_module(self) -> None:
-        self._finalized = True
-        self._finalize_dynamic_globals()
-        shared = self._get_module_for_linking()
-        rest = self._codegen._create_empty_module(self.name)
-        for variable in self._final_module.global_variables:
-            if variable.name.startswith("_ZN08NumbaEnv"):
-                place = ir.GlobalVariable(rest, ir.IntType(8).as_pointer(), variable.name)
-                place.linkage, place.initializer = "common", place.value_type(None)
-        self._final_module = llvm.parse_assembly(str(rest))
-        super()._finalize_final_module()
-        self._shared_module = shared
-
-
-class EntryCompiler(Compiler):
-    """Numba's compiler, for entries."""
-
-    code: type[JITCodeLibrary] = EntryCode
-
-    def define_pipelines(self) -> Any:
-        """Return Numba's passes, which will write to a library of our kind."""
-        if self.state.library is None:
-            codegen = self.state.targetctx.codegen()
-            self.state.library = self.code(codegen, self.state.func_id.func_qualname)
-            self.state.library.enable_object_caching()
-        return super().define_pipelines()
-
-
-class KernelCompiler(EntryCompiler):
-    """Numba's compiler, for kernels as compiled code calls them."""
-
-    code = KernelCode
-
-
 # --- decorators ----------------------------------------------------------------------------------
 
 
@@ -282,7 +216,7 @@ def kernel(function: F | None = None, *, inline: bool = True) -> Any:
         "nogil": True,
         "cache": cache_folder() is not None,
     }
-    return Kernel(function, options)
+    return Kernel(function, options, KernelCompiler if inline else LargeKernelCompiler)
 
 
 class Kernel:
@@ -293,22 +227,25 @@ class Kernel:
     they are called, by LLVM's own judgment: inlining all makes its work many times longer.
     """
 
-    def __init__(self, function: Callable[..., Any], options: dict[str, Any]) -> None:
+    def __init__(
+        self, function: Callable[..., Any], options: dict[str, Any], compiler: type[EntryCompiler]
+    ) -> None:
         functools.update_wrapper(self, function)
         self.py_func = function
         self._options = options
+        self._compiler = compiler
 
     @functools.cached_property
     def inner(self) -> Any:
         """Return the dispatcher that compiled code calls; a start from the cache needs none."""
         options = {**self._options, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-        options["pipeline_class"] = KernelCompiler
+        options["pipeline_class"] = self._compiler
         return _with_cache(lambda: njit(**options)(self.py_func), face="inner")
 
-    @property
+    @functools.cached_property
     def _numba_type_(self) -> Any:
         """Return the type by which compiled code knows this kernel."""
-        return self.inner._numba_type_
+        return KernelFunction(self.inner)
 
     @functools.cached_property
     def dispatcher(self) -> Any:
