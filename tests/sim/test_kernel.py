@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from numba import njit
+from numba import njit, types
 
 import sim.kernel
 from sim.compiler import EntryCompiler
@@ -144,6 +144,32 @@ def test_the_address_of_a_row_is_where_the_row_is():
 def test_an_array_of_another_kind_is_refused_by_name(field, array):
     with pytest.raises(TypeError, match=rf"Grid\.{field} is .*; it must be a contiguous"):
         bind(make_grid()._replace(**{field: array}), Line(np.zeros(1)))
+
+
+# --- one version ---------------------------------------------------------------------------------
+
+
+@kernel
+def _twice(x):
+    return 2 * x
+
+
+@kernel
+def _use_integers(n):
+    return _twice(n) + _twice(3) + _twice(np.int32(n))
+
+
+@kernel
+def _use_all(n, x):
+    return _twice(n) + _twice(x)
+
+
+@pytest.mark.skipif(not JIT, reason="counts compiled versions")
+def test_a_kernel_is_compiled_once_for_all_signed_integers():
+    assert _use_integers(5) == 26
+    assert list(_twice.inner.overloads) == [(types.int64,)]
+    assert _use_all(2, 0.25) == 4.5
+    assert list(_twice.inner.overloads) == [(types.int64,), (types.float64,)]
 
 
 # --- no counting ---------------------------------------------------------------------------------
