@@ -6,6 +6,7 @@ each compile a part of the handlers; the run then loads them.
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import time
@@ -70,9 +71,9 @@ def compile_all(scenarios: Iterable[Scenario], n_processes: int | None = None) -
         place for place in places_of(scenarios) if not handlers_of(*place[:2])[place[2]].is_cached
     ]
     n = min(n_processes or os.cpu_count() or 1, len(places))
-    places.append(("engine", "", 0))
+    places.insert(0, ("engine", "", 0))
     if n > 1 and cache_folder() is not None:
-        with multiprocessing.get_context("spawn").Pool(n) as pool:
+        with multiprocessing.get_context("spawn").Pool(n, initializer=gc.disable) as pool:
             for _ in pool.imap_unordered(_compile, places, chunksize=1):
                 pass
     elif n_processes == 1:

@@ -3,7 +3,7 @@
 Compiled code may not name what it calls, and it takes many times longer to compile when it passes
 tuples of arrays. So:
 
-* A *kernel* is an inlined function over numbers, arrays and states.
+* A *kernel* is a function over numbers, arrays and states.
 * A *handler* is a table entry: `(binding, message) -> status`, called by address with `invoke`.
 * A *state* is a `columnar` NamedTuple of arrays. Its *binding* is an int64 array of the addresses
   and lengths of its arrays; compiled code holds the address of the binding, one word, and reads a
@@ -40,6 +40,7 @@ from numba.extending import infer_getattr, intrinsic, models, register_model, ty
 from numba.np.arrayobj import populate_array
 
 import sim.numba_import  # noqa: F401 - before compiled code is loaded
+from sim.compiler import EntryCompiler, KernelCompiler, KernelFunction, LargeKernelCompiler
 
 JIT = os.environ.get("UNDERTOW_JIT", "1") != "0"
 ROOT = Path(__file__).resolve().parents[1]
@@ -211,40 +212,46 @@ def kernel(function: F | None = None, *, inline: bool = True) -> Any:
         return function
     options = {
         "error_model": "numpy",
-        "forceinline": inline,
+        "forceinline": False,  # said, as Numba otherwise takes it from whoever is compiled
         "nogil": True,
         "cache": cache_folder() is not None,
     }
-    return Kernel(function, options)
+    return Kernel(function, options, KernelCompiler if inline else LargeKernelCompiler)
 
 
 class Kernel:
     """A compiled function with two faces: one for compiled code, one for Python.
 
     Compiled code needs no Python wrapper, and wrappers for wide states are half of the compile
-    time. The Python face is compiled when Python first calls it.
+    time. The Python face is compiled when Python first calls it. Small kernels are inlined where
+    they are called, by LLVM's own judgment: inlining all makes its work many times longer.
     """
 
-    def __init__(self, function: Callable[..., Any], options: dict[str, Any]) -> None:
+    def __init__(
+        self, function: Callable[..., Any], options: dict[str, Any], compiler: type[EntryCompiler]
+    ) -> None:
         functools.update_wrapper(self, function)
         self.py_func = function
         self._options = options
+        self._compiler = compiler
 
     @functools.cached_property
     def inner(self) -> Any:
         """Return the dispatcher that compiled code calls; a start from the cache needs none."""
         options = {**self._options, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+        options["pipeline_class"] = self._compiler
         return _with_cache(lambda: njit(**options)(self.py_func), face="inner")
 
-    @property
+    @functools.cached_property
     def _numba_type_(self) -> Any:
         """Return the type by which compiled code knows this kernel."""
-        return self.inner._numba_type_
+        return KernelFunction(self.inner)
 
     @functools.cached_property
     def dispatcher(self) -> Any:
         """Return the dispatcher that Python calls."""
-        return _with_cache(lambda: njit(**self._options)(self.py_func))
+        options = {**self._options, "pipeline_class": EntryCompiler}
+        return _with_cache(lambda: njit(**options)(self.py_func))
 
     def __call__(self, *args: Any) -> Any:
         return self.dispatcher(*args)
@@ -290,6 +297,7 @@ class Handler:
             "forceinline": True,
             "nogil": True,
             "cache": cache_folder() is not None,
+            "pipeline_class": EntryCompiler,
         }
         self.compiled = _with_cache(lambda: cfunc(SIGNATURE, **options)(self.function))
         return int(self.compiled.address)

@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from numba import njit
+from numba import njit, types
 
 import sim.kernel
+from sim.compiler import EntryCompiler
 from sim.engine import advance
 from sim.kernel import (
     F8,
@@ -145,17 +146,43 @@ def test_an_array_of_another_kind_is_refused_by_name(field, array):
         bind(make_grid()._replace(**{field: array}), Line(np.zeros(1)))
 
 
+# --- one version ---------------------------------------------------------------------------------
+
+
+@kernel
+def _twice(x):
+    return 2 * x
+
+
+@kernel
+def _use_integers(n):
+    return _twice(n) + _twice(3) + _twice(np.int32(n))
+
+
+@kernel
+def _use_all(n, x):
+    return _twice(n) + _twice(x)
+
+
+@pytest.mark.skipif(not JIT, reason="counts compiled versions")
+def test_a_kernel_is_compiled_once_for_all_signed_integers():
+    assert _use_integers(5) == 26
+    assert list(_twice.inner.overloads) == [(types.int64,)]
+    assert _use_all(2, 0.25) == 4.5
+    assert list(_twice.inner.overloads) == [(types.int64,), (types.float64,)]
+
+
 # --- no counting ---------------------------------------------------------------------------------
 
 
 def test_the_engine_counts_no_references():
     """A fresh compile, since cached code has no readable form left."""
-    fresh = njit(error_model="numpy", nogil=True)(advance.py_func)
+    fresh = njit(error_model="numpy", nogil=True, pipeline_class=EntryCompiler)(advance.py_func)
     fresh.compile("intp(intp, intp, intp)")
     (text,) = fresh.inspect_llvm().values()
     assert "define" in text
-    assert "NRT_incref" not in text
-    assert "NRT_decref" not in text
+    assert "call void @NRT_incref" not in text
+    assert "call void @NRT_decref" not in text
 
 
 # --- other processes -----------------------------------------------------------------------------
@@ -166,6 +193,7 @@ from experiments import load_scenario
 from experiments.composition import plan_of
 from experiments.recording import Recorder
 import sim.kernel
+from sim.compiler import EntryCompiler
 from sim.engine import advance
 from sim.kernel import JIT
 from sim.units import ticks
