@@ -164,6 +164,6 @@ def test_every_link_between_documents_leads_to_a_file():
 def test_the_readme_gives_the_two_commands():
     lines = [line.strip() for line in (ROOT / "README.md").read_text("utf-8").splitlines()]
     job = "python -m venv .venv && . .venv/bin/activate && pip install -c constraints.txt -e . "
-    tests = "python -m pip install -c constraints.txt -e '.[test]' && pytest -n 2"
+    tests = "python -m pip install -c constraints.txt -e '.[dashboard,test]' && pytest -n 2"
     assert [line for line in lines if line.startswith(job)] == [job + "&& undertow run"]
     assert [line for line in lines if line.startswith("python -m pip install ")] == [tests]
