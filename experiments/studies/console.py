@@ -11,13 +11,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from experiments.console import console_of, say
-from experiments.studies.estimates import least_runs
+from experiments.studies.estimates import NO_INTERVAL, least_runs
 from sim.units import HOUR, MINUTE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from experiments.studies.deciding import Decision
+    from experiments.studies.estimates import Estimate
     from experiments.studies.plan import Plan
     from experiments.studies.sweep import Progress as SweepProgress
     from experiments.studies.verdicts import Finding
@@ -171,6 +172,8 @@ def print_decision(decision: Decision) -> None:
         _print_without_failed(decision, levers)
     looks = "looked at once" if decision.looks is None else f"{decision.looks} looks"
     say(f"\n{looks}; {decision.why_stopped}")
+    if any(NO_INTERVAL in finding.estimate.method for finding in decision.findings):
+        say(f"means without bounds have {NO_INTERVAL}")
 
 
 def _print_without_failed(decision: Decision, levers: Sequence[str]) -> None:
@@ -181,14 +184,18 @@ def _print_without_failed(decision: Decision, levers: Sequence[str]) -> None:
             {name: finding.setting.levers[name] for name in levers}
             | {
                 "requirement": finding.requirement.text,
-                "as_violations": finding.estimate.value,
-                "left_out": finding.without_failed.value,
+                "as_violations": _with_ends(finding.estimate),
+                "left_out": _with_ends(finding.without_failed),
                 "failed_share": finding.estimate.n_failed / max(finding.estimate.n, 1),
             }
             for finding in decision.findings
             if finding.estimate.n_failed
         ]
     )
+
+
+def _with_ends(e: Estimate) -> str:
+    return f"{_short(e.value)} [{_short(e.low)}, {_short(e.high)}]"
 
 
 def _cells(finding: Finding) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import os
 import signal
 import subprocess
@@ -9,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import pytest
 
 from experiments.studies import load_study
@@ -16,7 +19,7 @@ from experiments.studies.engines import LocalEngine, RayEngine
 from experiments.studies.plan import Plan
 from experiments.studies.store import Store
 from experiments.studies.sweep import only_driver, sweep
-from experiments.studies.worker import Job, run_one
+from experiments.studies.worker import Job, run_chunk_apart, run_one
 from sim.errors import InputError, InvariantError, OutputError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -268,6 +271,52 @@ def test_two_processes_write_the_same_rows_as_one(write_study, tmp_path, monkeyp
     pd.testing.assert_frame_equal(read(tmp_path / "two"), read(tmp_path / "one"), check_exact=True)
 
 
+@dataclasses.dataclass(frozen=True)
+class Deadly:
+    """A variation of which one value ends the process."""
+
+    inner: object
+
+    @property
+    def base(self):
+        return self.inner.base
+
+    def scenario(self, factors):
+        if factors["fee"] == 0.003:
+            os._exit(9)
+        return self.inner.scenario(factors)
+
+
+def test_a_run_that_ends_its_process_is_a_row_and_spares_the_others(write_study, tmp_path):
+    plan = Plan(load_study(write_study()))
+    job = Job(Deadly(plan.variation), plan.outcomes, plan.schema(), Store(str(tmp_path)), 100.0)
+    specs = list(plan.runs())[1:4]  # fees 0.001, 0.003, 0.003
+    result = run_chunk_apart(job, "0001-000000", specs)
+    rows = pd.read_parquet(tmp_path / "runs")
+    assert rows["status"].tolist() == ["ok", "crashed", "crashed"]
+    assert (result.n_runs, result.n_failed) == (3, 2)
+    assert "died 2 times" in rows["message"][1]
+    assert rows["seed"].tolist() == [spec.seed for spec in specs]
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(400)
+def test_a_killed_process_of_the_pool_loses_no_row(write_study, tmp_path, monkeypatch):
+    path = write_study()
+    run_study(path, tmp_path / "one")
+    cut_small(monkeypatch)
+    engine, killed = LocalEngine(2), []
+
+    def kill(progress):
+        if engine._pool._processes and not killed:
+            killed.append(next(iter(engine._pool._processes)))
+            os.kill(killed[0], signal.SIGKILL)
+
+    sweep(Plan(load_study(path)), Store(str(tmp_path / "two")), engine, watch=kill)
+    assert killed
+    pd.testing.assert_frame_equal(read(tmp_path / "two"), read(tmp_path / "one"), check_exact=True)
+
+
 def test_threads_in_a_worker_write_the_same_rows(write_study, tmp_path, monkeypatch):
     path = write_study()
     run_study(path, tmp_path / "one")
@@ -335,4 +384,30 @@ def test_a_cluster_that_loses_a_node_still_writes_every_row(write_study, tmp_pat
     assert progress.before + progress.done == 80
     pd.testing.assert_frame_equal(
         read(tmp_path / "cluster"), read(tmp_path / "alone"), check_exact=True
+    )
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(400)
+def test_a_killed_worker_of_ray_loses_no_row(write_study, tmp_path, monkeypatch):
+    cut_small(monkeypatch)
+    path = write_study(("replications: 3", "replications: 10"))
+    run_study(path, tmp_path / "alone")
+    engine, killed = RayEngine(None, 2), []
+
+    def kill(progress):
+        busy = [p for p in psutil.Process().children(recursive=True) if is_at_work(p)]
+        if busy and not killed:
+            busy[0].kill()
+            killed.append(busy[0].pid)
+
+    def is_at_work(process):
+        with contextlib.suppress(psutil.Error):
+            return any("ray::run_chunk" in part for part in process.cmdline())
+        return False
+
+    sweep(Plan(load_study(path)), Store(str(tmp_path / "ray")), engine, watch=kill)
+    assert killed
+    pd.testing.assert_frame_equal(
+        read(tmp_path / "ray"), read(tmp_path / "alone"), check_exact=True
     )
