@@ -21,7 +21,7 @@ from experiments.studies.estimates import FAIL, PASS, UNDECIDED
 from experiments.studies.plan import Plan, code_version, requirements_of
 from experiments.studies.store import Store
 from experiments.studies.study import load_study
-from experiments.studies.sweep import sweep
+from experiments.studies.sweep import seconds_a_run, sweep
 from experiments.studies.verdicts import (
     EXIT_CODES,
     by_setting,
@@ -68,7 +68,7 @@ def sweep_command(
     if only_plan:
         done = set(store.rows(["run_id"])["run_id"]) if store.names("runs") else set()
         missing = sum(spec.run_id not in done for spec in plan.runs())
-        print_plan(plan, workers or os.cpu_count() or 1, missing)
+        print_plan(plan, workers or os.cpu_count() or 1, missing, seconds_a_run(store))
         return 0
     prepare_engine([plan.variation.base])
     with show_sweep(study.name) as watch:

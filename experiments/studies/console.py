@@ -42,10 +42,20 @@ def seconds_of_run(plan: Plan) -> float:
     return _SECONDS_A_RUN + _SECONDS_A_BLOCK * blocks + _SECONDS_A_SAMPLE * samples
 
 
-def print_plan(plan: Plan, workers: int, n_missing: int) -> None:
-    """Print what a sweep would do."""
+def print_plan(plan: Plan, workers: int, n_missing: int, measured: float | None) -> None:
+    """Print what a sweep would do.
+
+    Parameters
+    ----------
+    workers : chunks at once
+    n_missing : runs
+    measured : seconds of work of a run in the data set; None: guessed from the scenario
+    """
     study = plan.study
-    each = seconds_of_run(plan)
+    each = seconds_of_run(plan) if measured is None else measured
+    basis = (
+        "guessed from blocks and samples" if measured is None else "as measured in this data set"
+    )
     size = plan.n_runs * _BYTES_A_COLUMN * (len(plan.outcomes) + len(study.factors) + 4)
     table = Table(title=f"study {study.name}", title_justify="left", box=None, show_header=False)
     for label, value in (
@@ -53,7 +63,8 @@ def print_plan(plan: Plan, workers: int, n_missing: int) -> None:
         ("design", f"{study.design.kind}, {plan.n_points:,} points"),
         ("replications", f"{study.replications:,}, seeds in common"),
         ("runs", f"{plan.n_runs:,}, {n_missing:,} of them missing"),
-        ("time", f"about {duration(n_missing * each / workers)} on {workers} workers (a guess)"),
+        ("time", f"about {duration(n_missing * each / workers)} on {workers} workers"),
+        ("", f"{each:.2g} s a run, {basis}; starting and compiling apart"),
         ("disk", f"about {size / 1e6:,.1f} MB"),
     ):
         table.add_row(label, value)

@@ -121,8 +121,8 @@ def rows_of(plan: Plan, store: Store, counts: dict[int, int] | None = None) -> p
     InputError
         The data set is of another study, or has none of its runs.
     """
+    rows = store.rows()  # before a place that holds nothing is noted as a data set
     store.identify(plan.about)
-    rows = store.rows()
     wanted = {spec.run_id: k for k, spec in enumerate(plan.runs(counts))}
     place = rows["run_id"].map(wanted)
     found = rows[place.notna()].assign(_place=place).sort_values("_place").drop(columns="_place")

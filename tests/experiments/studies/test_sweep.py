@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
 import signal
@@ -11,10 +10,10 @@ import sys
 from pathlib import Path
 
 import pandas as pd
-import psutil
 import pytest
 
 from experiments.studies import load_study
+from experiments.studies.deciding import decide_once
 from experiments.studies.engines import LocalEngine, RayEngine
 from experiments.studies.plan import Plan
 from experiments.studies.store import Store
@@ -101,6 +100,28 @@ def test_a_folder_of_something_else_is_left_alone(write_study, tmp_path, fake_ru
     with pytest.raises(InputError, match=r"holds 'chapter.tex' and is no data set"):
         run_study(write_study(), tmp_path / "thesis")
     assert [f.name for f in (tmp_path / "thesis").iterdir() if f.name != ".lock"] == ["chapter.tex"]
+
+
+def test_a_file_url_is_a_folder(write_study, tmp_path, fake_runs):
+    url = (tmp_path / "out").as_uri()
+    assert run_study(write_study(), url).done == 12
+    assert len(read(tmp_path / "out")) == 12
+    assert run_study(write_study(), tmp_path / "out").before == 12
+
+
+def test_a_file_system_at_a_url_shows_whole_files_only():
+    store = Store("mock:///data")  # of pyarrow, in memory
+    store.write("runs/a.parquet", b"all")
+    assert not store.is_local
+    assert store.names("runs") == ["a.parquet"]
+    assert store.read("runs/a.parquet") == b"all"
+
+
+def test_a_verdict_on_nothing_leaves_nothing(write_study, tmp_path):
+    plan, place = Plan(load_study(write_study())), tmp_path / "out"
+    with pytest.raises(InputError, match="holds no runs; run `undertow sweep` first"):
+        decide_once(plan, Store(str(place)), plan.study.parsed)
+    assert not place.exists()
 
 
 def test_a_second_driver_is_refused(write_study, tmp_path, fake_runs):
@@ -387,6 +408,17 @@ def test_a_cluster_that_loses_a_node_still_writes_every_row(write_study, tmp_pat
     )
 
 
+def descendants():
+    """Yield process id and command of every process that comes from this one."""
+    command = ["ps", "-A", "-o", "pid=,ppid=,args="]
+    listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    found = [line.split(None, 2) for line in listed.splitlines()]
+    known = {os.getpid()}
+    for _ in range(5):  # generations
+        known |= {int(pid) for pid, parent, *_ in found if int(parent) in known}
+    return [(int(pid), text[0]) for pid, _, *text in found if text and int(pid) in known]
+
+
 @pytest.mark.cluster
 @pytest.mark.timeout(400)
 def test_a_killed_worker_of_ray_loses_no_row(write_study, tmp_path, monkeypatch):
@@ -396,15 +428,10 @@ def test_a_killed_worker_of_ray_loses_no_row(write_study, tmp_path, monkeypatch)
     engine, killed = RayEngine(None, 2), []
 
     def kill(progress):
-        busy = [p for p in psutil.Process().children(recursive=True) if is_at_work(p)]
+        busy = [pid for pid, command in descendants() if command.startswith("ray::run_chunk")]
         if busy and not killed:
-            busy[0].kill()
-            killed.append(busy[0].pid)
-
-    def is_at_work(process):
-        with contextlib.suppress(psutil.Error):
-            return any("ray::run_chunk" in part for part in process.cmdline())
-        return False
+            os.kill(busy[0], signal.SIGKILL)
+            killed.append(busy[0])
 
     sweep(Plan(load_study(path)), Store(str(tmp_path / "ray")), engine, watch=kill)
     assert killed
