@@ -21,7 +21,7 @@ from experiments.studies.estimates import FAIL, PASS, UNDECIDED
 from experiments.studies.plan import Plan, code_version, requirements_of
 from experiments.studies.store import Store
 from experiments.studies.study import load_study
-from experiments.studies.sweep import sweep
+from experiments.studies.sweep import seconds_a_run, sweep
 from experiments.studies.verdicts import (
     EXIT_CODES,
     by_setting,
@@ -37,6 +37,11 @@ from sim.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+MULTIPLICITY = (
+    "each requirement at each setting is decided at the stated confidence, not all together; the "
+    "worst corner holds for all design points of a setting together, and the intervals of "
+    "differences for all differences together (Bonferroni)"
+)
 STOPPED = 130  # as a shell says of a job that Ctrl-C ended
 
 
@@ -63,7 +68,7 @@ def sweep_command(
     if only_plan:
         done = set(store.rows(["run_id"])["run_id"]) if store.names("runs") else set()
         missing = sum(spec.run_id not in done for spec in plan.runs())
-        print_plan(plan, workers or os.cpu_count() or 1, missing)
+        print_plan(plan, workers or os.cpu_count() or 1, missing, seconds_a_run(store))
         return 0
     prepare_engine([plan.variation.base])
     with show_sweep(study.name) as watch:
@@ -92,6 +97,8 @@ def verdict_command(
     wanted = requirements_of(study, requirements)
     if not wanted:
         raise InputError(f"study {study.name} has no requirements; give one with --require")
+    if largest is not None and smallest is not None:
+        raise InputError("--largest and --smallest are two questions; ask one at a time")
     for lever in (largest, smallest):
         if lever is not None and lever not in study.levers:
             known = ", ".join(study.levers) or "none"
@@ -107,6 +114,7 @@ def verdict_command(
                 plan, store, lambda: make_engine(engine, address, workers), wanted, watch
             )
     print_decision(decision)
+    say(MULTIPLICITY)
     code = EXIT_CODES[overall(decision.findings)]
     answer: list[dict[str, Any]] = []
     lever = largest or smallest
@@ -123,13 +131,17 @@ def verdict_command(
     differences = plain(compared(plan, decision.rows, outcomes, reference).to_dict("records"))
     if differences:
         say(
-            f"\nmean differences from {reference.text}, run by run; {plan.study.confidence:.0%} "
-            "intervals of all at once (Bonferroni):"
+            f"\ndifferences from {reference.text}, run by run: of the mean, and the share of "
+            f"pairs that is higher and lower; {plan.study.confidence:.0%} intervals of all at "
+            "once (Bonferroni):"
         )
         print_table(differences)
     quote = "\n".join(sentence(plan, f, decision.looks) for f in worth_quoting)
     say("\n" + quote)
     paired = {"reference": reference.levers, "differences": differences}
+    if decision.is_stopped:
+        say(f"stopped; go on with: undertow verdict {name} --out {place}")
+        code = STOPPED
     _write(plan, store, decision, {"extreme": answer, "compared": paired, "quote": quote})
     return code
 
@@ -156,9 +168,7 @@ def _write(plan: Plan, store: Store, decision: Decision, more: dict[str, Any]) -
         "study": plan.study.name,
         "verdict": overall(decision.findings),
         "confidence": plan.study.confidence,
-        "multiplicity": "each requirement at each setting is decided at the stated confidence; "
-        "worst_corner_bound holds for all design points of a setting together, and the "
-        "intervals of differences for all differences together (Bonferroni)",
+        "multiplicity": MULTIPLICITY,
         "looks": decision.looks,
         "stopped": decision.why_stopped,
         "book_response": {name: lever.book for name, lever in plan.study.levers.items()},

@@ -11,13 +11,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from experiments.console import console_of, say
-from experiments.studies.estimates import least_runs
+from experiments.studies.estimates import NO_INTERVAL, least_runs
 from sim.units import HOUR, MINUTE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from experiments.studies.deciding import Decision
+    from experiments.studies.estimates import Estimate
     from experiments.studies.plan import Plan
     from experiments.studies.sweep import Progress as SweepProgress
     from experiments.studies.verdicts import Finding
@@ -41,10 +42,20 @@ def seconds_of_run(plan: Plan) -> float:
     return _SECONDS_A_RUN + _SECONDS_A_BLOCK * blocks + _SECONDS_A_SAMPLE * samples
 
 
-def print_plan(plan: Plan, workers: int, n_missing: int) -> None:
-    """Print what a sweep would do."""
+def print_plan(plan: Plan, workers: int, n_missing: int, measured: float | None) -> None:
+    """Print what a sweep would do.
+
+    Parameters
+    ----------
+    workers : chunks at once
+    n_missing : runs
+    measured : seconds of work of a run in the data set; None: guessed from the scenario
+    """
     study = plan.study
-    each = seconds_of_run(plan)
+    each = seconds_of_run(plan) if measured is None else measured
+    basis = (
+        "guessed from blocks and samples" if measured is None else "as measured in this data set"
+    )
     size = plan.n_runs * _BYTES_A_COLUMN * (len(plan.outcomes) + len(study.factors) + 4)
     table = Table(title=f"study {study.name}", title_justify="left", box=None, show_header=False)
     for label, value in (
@@ -52,7 +63,8 @@ def print_plan(plan: Plan, workers: int, n_missing: int) -> None:
         ("design", f"{study.design.kind}, {plan.n_points:,} points"),
         ("replications", f"{study.replications:,}, seeds in common"),
         ("runs", f"{plan.n_runs:,}, {n_missing:,} of them missing"),
-        ("time", f"about {duration(n_missing * each / workers)} on {workers} workers (a guess)"),
+        ("time", f"about {duration(n_missing * each / workers)} on {workers} workers"),
+        ("", f"{each:.2g} s a run, {basis}; starting and compiling apart"),
         ("disk", f"about {size / 1e6:,.1f} MB"),
     ):
         table.add_row(label, value)
@@ -171,6 +183,8 @@ def print_decision(decision: Decision) -> None:
         _print_without_failed(decision, levers)
     looks = "looked at once" if decision.looks is None else f"{decision.looks} looks"
     say(f"\n{looks}; {decision.why_stopped}")
+    if any(NO_INTERVAL in finding.estimate.method for finding in decision.findings):
+        say(f"means without bounds have {NO_INTERVAL}")
 
 
 def _print_without_failed(decision: Decision, levers: Sequence[str]) -> None:
@@ -181,14 +195,18 @@ def _print_without_failed(decision: Decision, levers: Sequence[str]) -> None:
             {name: finding.setting.levers[name] for name in levers}
             | {
                 "requirement": finding.requirement.text,
-                "as_violations": finding.estimate.value,
-                "left_out": finding.without_failed.value,
+                "as_violations": _with_ends(finding.estimate),
+                "left_out": _with_ends(finding.without_failed),
                 "failed_share": finding.estimate.n_failed / max(finding.estimate.n, 1),
             }
             for finding in decision.findings
             if finding.estimate.n_failed
         ]
     )
+
+
+def _with_ends(e: Estimate) -> str:
+    return f"{_short(e.value)} [{_short(e.low)}, {_short(e.high)}]"
 
 
 def _cells(finding: Finding) -> list[str]:

@@ -6,6 +6,7 @@ the budget is spent. The intervals hold over all looks together (`experiments.st
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from experiments.studies.verdicts import Setting
 
 
+_ENOUGH_FOR_A_MEAN = 1_000  # runs; a mean without an interval by then has none soon
+
+
 @dataclass(frozen=True)
 class Decision:
     """What a study decided, and how."""
@@ -36,6 +40,7 @@ class Decision:
     rows: pd.DataFrame
     looks: int | None  # None: looked at once, with a fixed number of runs
     why_stopped: str
+    is_stopped: bool = False  # by the user, before it was done
 
 
 def decide_once(plan: Plan, store: Store, requirements: Sequence[Requirement]) -> Decision:
@@ -79,10 +84,14 @@ def decide_in_rounds(
         findings = evaluate(plan, rows, requirements, look, wanted)
         verdicts = by_setting(findings)
         is_open = [s for s in wanted if verdicts[s.text] == UNDECIDED]
+        helped = {f.setting.text for f in findings if more_runs_help(f)}
         if progress.is_stopping:
-            return Decision(findings, rows, look, "stopped by the user")
+            return Decision(findings, rows, look, "stopped by the user", is_stopped=True)
         if not is_open:
             return Decision(findings, rows, look, "everything is decided")
+        is_open = [s for s in is_open if s.text in helped]
+        if not is_open:
+            return Decision(findings, rows, look, "more runs would not decide the rest")
         larger = counts | {k: 2 * counts[k] for setting in is_open for k in setting.points}
         if sum(larger.values()) > budget.runs:
             return Decision(findings, rows, look, f"the budget of {budget.runs:,} runs is spent")
@@ -90,6 +99,18 @@ def decide_in_rounds(
         if budget.hours is not None and hours > budget.hours / 2.0:  # the next round takes as long
             return Decision(findings, rows, look, f"the budget of {budget.hours:g} h is spent")
         counts = larger
+
+
+def more_runs_help(finding: Finding) -> bool:
+    """Return whether more runs may decide what is open.
+
+    They do not where runs have failed and a mean is asked for, which then never passes, nor where
+    so many have not given a mean an interval.
+    """
+    e = finding.estimate
+    if finding.verdict != UNDECIDED or finding.requirement.statistic != "mean":
+        return finding.verdict == UNDECIDED
+    return not e.n_failed and (math.isfinite(e.low) or e.n < _ENOUGH_FOR_A_MEAN)
 
 
 def rows_of(plan: Plan, store: Store, counts: dict[int, int] | None = None) -> pd.DataFrame:
@@ -100,8 +121,8 @@ def rows_of(plan: Plan, store: Store, counts: dict[int, int] | None = None) -> p
     InputError
         The data set is of another study, or has none of its runs.
     """
+    rows = store.rows()  # before a place that holds nothing is noted as a data set
     store.identify(plan.about)
-    rows = store.rows()
     wanted = {spec.run_id: k for k, spec in enumerate(plan.runs(counts))}
     place = rows["run_id"].map(wanted)
     found = rows[place.notna()].assign(_place=place).sort_values("_place").drop(columns="_place")

@@ -9,11 +9,17 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
-import signal
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Any, Protocol
 
-from experiments.studies.worker import ChunkResult, Job, run_chunk
+from experiments.studies.worker import (
+    ChunkResult,
+    Job,
+    ignore_interrupts,
+    run_chunk,
+    run_chunk_apart,
+)
 from sim.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,6 +29,7 @@ if TYPE_CHECKING:
 
 Chunk = tuple[str, list["RunSpec"]]
 _WAIT = 0.5  # seconds between looks at whether the user wants to stop
+_RETRIES = 3  # of a chunk whose worker dies, before its runs are kept apart
 ENGINES = ("ray", "local")
 
 
@@ -67,17 +74,20 @@ class LocalEngine:
     def __init__(self, workers: int | None = None) -> None:
         self._workers = workers or os.cpu_count() or 1
         self._pool: ProcessPoolExecutor | None = None
-        self._waiting: set[Future[ChunkResult]] = set()
+        self._waiting: dict[Future[ChunkResult], Chunk] = {}
         self._here: list[Chunk] = []
 
     def start(self, job: Job) -> None:
         """Start the processes."""
         self._job = job
         if self._workers > 1:
-            context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(
-                self._workers, context, initializer=_set_job, initargs=(job,)
-            )
+            self._pool = self._new_pool()
+
+    def _new_pool(self) -> ProcessPoolExecutor:
+        context = multiprocessing.get_context("spawn")
+        return ProcessPoolExecutor(
+            self._workers, context, initializer=_set_job, initargs=(self._job,)
+        )
 
     @property
     def workers(self) -> int:
@@ -89,7 +99,22 @@ class LocalEngine:
         if self._pool is None:
             self._here.append(chunk)
         else:
-            self._waiting.add(self._pool.submit(_run_here, *chunk))
+            try:
+                future = self._pool.submit(_run_here, *chunk)
+            except BrokenProcessPool:  # known before `finished` has seen it
+                self._replace_pool()
+                future = self._pool.submit(_run_here, *chunk)
+            self._waiting[future] = chunk
+
+    def _replace_pool(self) -> None:
+        """Start anew after a process has died: what was under way runs again, each run apart."""
+        assert self._pool is not None  # noqa: S101 - it has died
+        self._pool.shutdown()
+        self._pool = self._new_pool()
+        ended = {f: c for f, c in self._waiting.items() if f.done() and not f.exception()}
+        lost = [chunk for future, chunk in self._waiting.items() if future not in ended]
+        again = {self._pool.submit(_run_apart_here, *chunk): chunk for chunk in lost}
+        self._waiting = {**ended, **again}
 
     @property
     def in_flight(self) -> int:
@@ -101,8 +126,12 @@ class LocalEngine:
         if self._here:
             yield run_chunk(self._job, *self._here.pop(0))
             return
-        done, self._waiting = wait(self._waiting, _WAIT, return_when=FIRST_COMPLETED)
+        done, _ = wait(self._waiting, _WAIT, return_when=FIRST_COMPLETED)
+        if any(isinstance(future.exception(), BrokenProcessPool) for future in done):
+            self._replace_pool()
+            return
         for future in done:
+            self._waiting.pop(future)
             yield future.result()
 
     def stop(self) -> None:
@@ -116,13 +145,18 @@ _job: Job | None = None  # of a process of the pool
 
 def _set_job(job: Job) -> None:
     global _job  # noqa: PLW0603 - one job a process, sent once
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides what Ctrl-C means
+    ignore_interrupts()
     _job = job
 
 
 def _run_here(name: str, specs: list[RunSpec]) -> ChunkResult:
     assert _job is not None  # noqa: S101 - the pool's initializer ran
     return run_chunk(_job, name, specs)
+
+
+def _run_apart_here(name: str, specs: list[RunSpec]) -> ChunkResult:
+    assert _job is not None  # noqa: S101 - the pool's initializer ran
+    return run_chunk_apart(_job, name, specs)
 
 
 class RayEngine:
@@ -164,12 +198,16 @@ class RayEngine:
         """Send the job to the cluster once."""
         self._job = self._ray.put(job)
         environment = {"env_vars": {"NUMBA_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}}
-        self._task = self._ray.remote(
-            num_cpus=job.threads,
-            max_retries=-1,  # for workers and nodes that die; what a run raises is a row
-            scheduling_strategy="SPREAD",
-            runtime_env=environment,
-        )(run_chunk)
+        # retries are for workers and nodes that die; what a run raises is a row
+        self._task, self._task_apart = (
+            self._ray.remote(
+                num_cpus=job.threads,
+                max_retries=retries,
+                scheduling_strategy="SPREAD",
+                runtime_env=environment,
+            )(function)
+            for function, retries in ((run_chunk, _RETRIES), (run_chunk_apart, -1))
+        )
 
     def submit(self, chunk: Chunk) -> None:
         """Send a chunk as a task."""
@@ -184,11 +222,17 @@ class RayEngine:
         """Yield what has finished."""
         done, _ = self._ray.wait(list(self._waiting), num_returns=len(self._waiting), timeout=_WAIT)
         for reference in done:
-            self._waiting.pop(reference)
+            chunk = self._waiting.pop(reference)
             try:
                 yield self._ray.get(reference)
             except self._ray.exceptions.RayTaskError as error:
                 raise error.cause from None
+            except (
+                self._ray.exceptions.WorkerCrashedError,
+                self._ray.exceptions.NodeDiedError,
+                self._ray.exceptions.OutOfMemoryError,
+            ):  # again and again: one of its runs may be why
+                self._waiting[self._task_apart.remote(self._job, *chunk)] = chunk
 
     def stop(self) -> None:
         """Let go of the cluster; end it when it was started here."""

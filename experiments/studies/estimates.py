@@ -1,7 +1,10 @@
 """Estimates of a requirement's statistic, with intervals that stand up to a second look.
 
 * Fixed number of runs. Probability: Clopper-Pearson. Quantile: order statistics (binomial).
-  Mean: BCa bootstrap (Efron 1987).
+  Mean: BCa bootstrap (Efron 1987), with Student's below 100 runs. Where at least half of the runs
+  have one value and few of the others carry the variance, as of bad debt, a sample says nothing of
+  the mean that holds whatever the distribution (Bahadur, Savage 1956): there is no interval, and
+  what is asked has to be a probability or a quantile.
 * Looked at again and again. Probability: the beta-binomial mixture martingale of Robbins (1970),
   valid at every number of runs at once (Ville's inequality). Quantile and mean: look k may spend
   alpha / (k (k + 1)), which add up to alpha.
@@ -25,6 +28,9 @@ if TYPE_CHECKING:
 
 PASS, FAIL, UNDECIDED = "PASS", "FAIL", "UNDECIDED"
 _RESAMPLES = 2_000
+_FEW_RUNS = 100  # Student's interval stands beside the bootstrap, which is too short for few
+_LEAST_CARRIERS = 100.0  # runs that carry the variance, where most runs have one value
+NO_INTERVAL = "no interval: most runs have one value; ask for P(...) or quantile(...)"
 _PRIOR = (0.5, 0.5)  # of the mixture: the arcsine law, which bets on small probabilities too
 
 
@@ -220,20 +226,58 @@ def order_bounds(ordered: np.ndarray, level: float, tail: float) -> tuple[float,
 
 def _mean(values: np.ndarray, alpha: float, n_failed: int, look: int | None) -> Estimate:
     n = len(values)
-    method = "BCa bootstrap" + ("" if look is None else f", look {look}")
-    if n < 2:
-        value = float(values.mean()) if n else math.nan
-        return Estimate(value, -math.inf, math.inf, -math.inf, math.inf, n, n_failed, method)
-    (low, high), (lower, upper) = bootstrap_bounds(values, alpha / 2.0, alpha)
-    return Estimate(float(values.mean()), low, high, lower, upper, n, n_failed, method)
+    value = float(values.mean()) if n else math.nan
+    (low, high), (lower, upper) = mean_bounds(values, alpha / 2.0, alpha)
+    method = "BCa bootstrap" if n >= _FEW_RUNS else "BCa bootstrap and Student, the wider"
+    if math.isinf(low):
+        method = "no interval: fewer than 2 runs" if n < 2 else NO_INTERVAL
+    method += "" if look is None else f", look {look}"
+    return Estimate(value, low, high, lower, upper, n, n_failed, method)
+
+
+def mean_bounds(values: np.ndarray, *tails: float) -> list[tuple[float, float]]:
+    """Return the bounds of a mean for each tail left outside; infinite where nothing can be said.
+
+    Parameters
+    ----------
+    values : float64, (n,)
+    tails : probabilities, each below 0.5
+    """
+    from scipy.stats import t as student
+
+    n = len(values)
+    if n < 2 or is_inflated(values):
+        return [(-math.inf, math.inf)] * len(tails)
+    found = bootstrap_bounds(values, *tails)
+    if n >= _FEW_RUNS:
+        return found
+    mean, error = float(values.mean()), float(values.std(ddof=1)) / math.sqrt(n)
+    widths = [float(student.isf(tail, n - 1)) * error for tail in tails]
+    return [
+        (min(low, mean - width), max(high, mean + width))
+        for (low, high), width in zip(found, widths, strict=True)
+    ]
+
+
+def is_inflated(values: np.ndarray) -> bool:
+    """Return whether half of a sample is one value and too few of the others carry the variance.
+
+    Of n values, n / kurtosis carry the variance: all alike, they are their number; where one is far
+    beyond all others, it is that one.
+    """
+    n_alike = int(np.unique(values, return_counts=True)[1].max())
+    if 2 * n_alike < len(values):
+        return False
+    squares = (values - values.mean()) ** 2
+    fourth = float((squares**2).sum())
+    carriers = float(squares.sum()) ** 2 / fourth if fourth > 0.0 else 0.0
+    return carriers < _LEAST_CARRIERS
 
 
 def bootstrap_bounds(values: np.ndarray, *tails: float) -> list[tuple[float, float]]:
-    """Return the BCa bounds of a mean for each tail left outside; repeatable to the last bit."""
+    """Return BCa bounds of the mean of values that differ; repeatable to the last bit."""
     from scipy.stats import bootstrap
 
-    if np.ptp(values) == 0.0:
-        return [(float(values[0]), float(values[0]))] * len(tails)
     options: dict[str, Any] = {
         "n_resamples": max(_RESAMPLES, math.ceil(20.0 / min(tails))),
         "rng": np.random.default_rng([stream_id("bootstrap"), len(values)]),

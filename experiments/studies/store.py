@@ -15,6 +15,7 @@ import hashlib
 import io
 import json
 import os
+import uuid
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import pandas as pd
+
+
+_OBJECT_STORES = ("s3", "gcs", "abfs")
 
 
 @dataclass(frozen=True)
@@ -68,15 +72,16 @@ class Store:
 
     def __init__(self, place: str) -> None:
         self.place = place
-        self.is_local = "://" not in place
         self._open()
 
     def _open(self) -> None:
-        if self.is_local:
+        if "://" not in self.place:
             self.files, self.root = fs.LocalFileSystem(), str(Path(self.place).absolute())
+            self.is_local = True
             return
         try:
             self.files, self.root = fs.FileSystem.from_uri(self.place)
+            self.is_local = isinstance(self.files, fs.LocalFileSystem)  # file:///...
         except (pa.ArrowException, ValueError, OSError) as error:
             raise InputError(
                 f"{self.place} cannot be opened ({error}); give a folder, or a URL such as "
@@ -85,7 +90,7 @@ class Store:
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle the place alone: connections do not travel."""
-        return {"place": self.place, "is_local": self.is_local}
+        return {"place": self.place}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Open the place again."""
@@ -122,10 +127,21 @@ class Store:
                 _write_local(Path(path), data)
                 return
             try:
-                with self.files.open_output_stream(path) as stream:
-                    stream.write(data)
+                self._write_remote(path, data)
             except pa.ArrowException as error:
                 raise OutputError(f"{path} cannot be written ({error})") from None
+
+    def _write_remote(self, path: str, data: bytes) -> None:
+        """Write where an object appears when it is whole, or under another name and rename."""
+        draft = path
+        if self.files.type_name not in _OBJECT_STORES:
+            folder, _, name = path.rpartition("/")
+            self.files.create_dir(folder, recursive=True)
+            draft = f"{folder}/.{name}.{uuid.uuid4().hex}.part"
+        with self.files.open_output_stream(draft) as stream:
+            stream.write(data)
+        if draft != path:
+            self.files.move(draft, path)
 
     def append(self, name: str, line: str) -> None:
         """Append a line to a log; on an object store every line is a file of its own."""

@@ -245,6 +245,18 @@ def only_driver(store: Store) -> Iterator[None]:
         lock.release()
 
 
+def seconds_a_run(store: Store) -> float | None:
+    """Return the work of one run as the event log has it; None where no chunk has been timed.
+
+    Only a log in one file is read: on an object store each event is one of its own.
+    """
+    text = store.read("events.jsonl") if store.is_local else None
+    events = [json.loads(line) for line in (text or b"").splitlines() if line.endswith(b"}")]
+    chunks = [event for event in events if event["event"] == "chunk"]
+    n_runs = sum(event["n_runs"] for event in chunks)
+    return sum(event["seconds"] for event in chunks) / n_runs if n_runs else None
+
+
 class _Log:
     """The event log of a data set: JSON lines."""
 

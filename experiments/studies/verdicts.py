@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from experiments.studies.estimates import FAIL, PASS, UNDECIDED, Estimate, decide, estimate
+from experiments.studies.estimates import (
+    FAIL,
+    PASS,
+    UNDECIDED,
+    Estimate,
+    clopper_pearson,
+    decide,
+    estimate,
+    is_inflated,
+)
 from experiments.studies.requirements import Requirement
 from experiments.studies.worker import OK
 from sim.errors import InputError
@@ -238,7 +247,7 @@ def paired_differences(
     Replications have their seeds and drawn uncertainties in common, so that what differs is the
     levers alone; design points are matched by their uncertainties.
     """
-    from experiments.studies.estimates import bootstrap_bounds
+    from experiments.studies.estimates import mean_bounds
 
     both = _paired(plan, rows, first, second, outcome)
     difference = (both["second"] - both["first"]).dropna().to_numpy()
@@ -247,7 +256,7 @@ def paired_differences(
         raise InputError(
             f"settings {first.text} and {second.text} share {n} runs; at least 2 are needed"
         )
-    (low, high), (lower, upper) = bootstrap_bounds(difference, alpha / 2.0, alpha)
+    (low, high), (lower, upper) = mean_bounds(difference, alpha / 2.0, alpha)
     n_lost = len(both) - n
     return Estimate(
         float(difference.mean()), low, high, lower, upper, n, n_lost, "paired, BCa bootstrap"
@@ -257,31 +266,42 @@ def paired_differences(
 def compared(
     plan: Plan, rows: pd.DataFrame, outcomes: Sequence[str], reference: Setting
 ) -> pd.DataFrame:
-    """Return by how much each setting differs from one of them, run by run, in the mean.
+    """Return by how much each setting differs from one of them, run by run.
 
-    Intervals are Student's of the paired differences, all of them at once at the confidence of the
-    study (Bonferroni over settings and outcomes).
+    The mean difference has Student's interval, or none where most pairs are alike and few of the
+    others carry the variance; the share of pairs in which the outcome is higher, and that in which
+    it is lower, have Clopper and Pearson's. All hold at once at the confidence of the study
+    (Bonferroni over settings, outcomes and the three).
 
     Returns
     -------
-    one row a setting and outcome: the levers, outcome, difference, low, high, pairs
+    one row a setting and outcome: the levers, outcome, pairs, difference, low, high, and `higher`
+    and `lower`, shares, each with its `_low` and `_high`
     """
-    from scipy.stats import t as student
-
     others = [s for s in settings_of(plan) if s.points != reference.points]
-    alpha = (1.0 - plan.study.confidence) / max(len(others) * len(outcomes), 1)
+    alpha = (1.0 - plan.study.confidence) / max(3 * len(others) * len(outcomes), 1)
     found = []
     for outcome in outcomes:
         for setting in others:
             both = _paired(plan, rows, reference, setting, outcome)
             d = (both["second"] - both["first"]).dropna().to_numpy(float)
-            mean, n = (float(d.mean()) if len(d) else math.nan), len(d)
-            half = math.inf
-            if n > 1:
-                half = float(student.ppf(1.0 - alpha / 2.0, n - 1) * d.std(ddof=1) / math.sqrt(n))
-            ends = {"difference": mean, "low": mean - half, "high": mean + half, "pairs": n}
-            found.append({**setting.levers, "outcome": outcome, **ends})
+            found.append({**setting.levers, "outcome": outcome, **_difference(d, alpha / 2.0)})
     return pd.DataFrame(found)
+
+
+def _difference(d: np.ndarray, tail: float) -> dict[str, float]:
+    """Return what paired differences say, each interval leaving `tail` on either side."""
+    from scipy.stats import t as student
+
+    n = len(d)
+    mean, half = (float(d.mean()) if n else math.nan), math.inf
+    if n > 1 and not is_inflated(d):
+        half = float(student.isf(tail, n - 1) * d.std(ddof=1) / math.sqrt(n))
+    found = {"pairs": n, "difference": mean, "low": mean - half, "high": mean + half}
+    for name, count in (("higher", int((d > 0.0).sum())), ("lower", int((d < 0.0).sum()))):
+        low, high = clopper_pearson(count, n, tail)
+        found |= {name: count / n if n else math.nan, f"{name}_low": low, f"{name}_high": high}
+    return found
 
 
 def _paired(
@@ -314,11 +334,21 @@ def sentence(plan: Plan, finding: Finding, n_looks: int | None) -> str:
         f"{finding.verdict}: at {finding.setting.text}, {r.text} - estimate {_short(e.value)}, "
         f"{study.confidence:.0%} interval [{_short(e.low)}, {_short(e.high)}] "
         f"({e.method}; {peeks}) "
-        f"from {e.n:,} runs of {study.scenario}, {e.n_failed} of them failed and counted as "
-        f"violations; seeds from study seed {study.seed}; book response: "
+        f"from {e.n:,} runs of {study.scenario}; {_of_failed(finding)}; seeds from study seed "
+        f"{study.seed}; book response: "
         f"{', '.join(responses)}; conditional on the scenario's distribution "
         f"(Undertow {number}, code {code_version()[:12]})."
     )
+
+
+def _of_failed(finding: Finding) -> str:
+    e, rest = finding.estimate, finding.without_failed
+    if not e.n_failed:
+        return "none failed"
+    ends = f"[{_short(rest.low)}, {_short(rest.high)}]"
+    if finding.requirement.statistic == "mean":
+        return f"{e.n_failed:,} more failed, so that it cannot pass"
+    return f"{e.n_failed:,} failed and count as violations (left out: {_short(rest.value)} {ends})"
 
 
 def _short(value: Any) -> str:

@@ -5,8 +5,12 @@ What goes wrong in a run is a row: its status, the message and the seed to repea
 
 from __future__ import annotations
 
+import contextlib
+import multiprocessing
+import signal
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +23,16 @@ if TYPE_CHECKING:
     from experiments.studies.plan import RunSpec
 
 OK, INVALID, BROKEN, FAILED, TIMEOUT = "ok", "invalid", "invariant", "error", "timeout"
+CRASHED = "crashed"
 STATUSES = {
     OK: "the run ended",
     INVALID: "the values make no valid scenario",
     BROKEN: "an invariant of the world was broken",
     FAILED: "the run raised an exception",
     TIMEOUT: "the run took longer than its time limit",
+    CRASHED: "the run ended its process, more than once",
 }
+_ATTEMPTS = 2  # of a run whose process dies
 _LONGEST_MESSAGE = 2_000
 
 
@@ -76,6 +83,59 @@ def run_chunk(job: Job, name: str, specs: list[RunSpec]) -> ChunkResult:
     return result_of(name, rows, seconds)
 
 
+def run_chunk_apart(job: Job, name: str, specs: list[RunSpec]) -> ChunkResult:
+    """Simulate runs in a process beside this one, after the worker that had them has died.
+
+    A run that ends its process again and again (out of memory, a fault of a library) is a row that
+    says so, and the others of its chunk are spared.
+
+    Raises
+    ------
+    OSError
+        The results cannot be written.
+    """
+    ensure_compiled(job)
+    started = time.perf_counter()
+    with contextlib.closing(_Aside(job)) as aside:
+        rows = [aside.row(spec) for spec in specs]
+    seconds = time.perf_counter() - started
+    job.store.write_rows(name, rows, job.schema)
+    return result_of(name, rows, seconds)
+
+
+class _Aside:
+    """A process for one run at a time, started anew when a run has ended it."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._pool: ProcessPoolExecutor | None = None
+
+    def row(self, spec: RunSpec) -> dict[str, Any]:
+        """Return the row of a run."""
+        for _ in range(_ATTEMPTS):
+            if self._pool is None:
+                context = multiprocessing.get_context("spawn")
+                self._pool = ProcessPoolExecutor(1, context, initializer=ignore_interrupts)
+            try:
+                return self._pool.submit(run_one, self._job, spec).result()
+            except BrokenProcessPool:
+                self.close()
+        message = f"its process died {_ATTEMPTS} times (killed, or out of memory)"
+        nothing = dict.fromkeys(self._job.outcomes)
+        return row_of(spec) | nothing | {"status": CRASHED, "message": message}
+
+    def close(self) -> None:
+        """End the process."""
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
+
+
+def ignore_interrupts() -> None:
+    """Leave Ctrl-C to the driver, which decides what it means."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def result_of(name: str, rows: list[dict[str, Any]], seconds: float) -> ChunkResult:
     """Return what a driver is told of the rows of a chunk."""
     failed = [row for row in rows if row["status"] != OK]
@@ -83,15 +143,20 @@ def result_of(name: str, rows: list[dict[str, Any]], seconds: float) -> ChunkRes
     return ChunkResult(name, len(rows), len(failed), seconds, first)
 
 
-def run_one(job: Job, spec: RunSpec) -> dict[str, Any]:
-    """Return the row of one run."""
-    row: dict[str, Any] = {
+def row_of(spec: RunSpec) -> dict[str, Any]:
+    """Return what is known of a run before it has run."""
+    return {
         "run_id": spec.run_id,
         "point": spec.point,
         "replication": spec.replication,
         "seed": spec.seed,
         **spec.factors,
     }
+
+
+def run_one(job: Job, spec: RunSpec) -> dict[str, Any]:
+    """Return the row of one run."""
+    row = row_of(spec)
     status, message, outcomes = OK, "", dict.fromkeys(job.outcomes)
     try:
         outcomes = _simulate(job, spec)

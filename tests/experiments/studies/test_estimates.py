@@ -157,14 +157,44 @@ def test_intervals_of_a_mean_cover_as_stated():
     assert 0.896 <= hits / 150 <= 1.0
 
 
-def test_the_mean_of_data_without_spread_is_that_value():
+def test_a_mean_of_runs_that_are_all_alike_is_not_decided():
     made = estimate(MEAN, np.full(30, 0.5), ok(30), 0.95)
-    assert (made.low, made.high) == (0.5, 0.5)
-    assert decide(MEAN, made) == PASS
+    assert made.value == 0.5
+    assert (made.lower, made.upper) == (-math.inf, math.inf)
+    assert "P(...)" in made.method
+    assert decide(MEAN, made) == UNDECIDED
+
+
+def test_a_mean_of_rare_and_heavy_losses_is_not_passed():
+    # 1 % of runs lose 1,000: the mean is 10, and of 200 runs 13 % see no loss at all
+    small = parse_requirement("mean(x) <= 1")
+    few_losses = np.zeros(2_000)
+    few_losses[:18] = 1_000.0
+    heavy = np.zeros(2_000)
+    heavy[:140] = np.exp(-7.0 + 2.0 * np.random.default_rng(1).standard_normal(140))
+    for values in (np.zeros(2_000), few_losses, heavy):
+        assert decide(small, estimate(small, values, ok(len(values)), 0.95)) == UNDECIDED
+
+
+def test_a_mean_of_many_equal_losses_keeps_its_interval():
+    # 7 % of 4,000 runs lose 1, so that 280 of them carry the variance; the share is within
+    # (p + z^2 / 2n -+ z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n) by Wilson's formula
+    values = np.zeros(4_000)
+    values[:280] = 1.0
+    made = estimate(MEAN, values, ok(4_000), 0.95)
+    assert (made.low, made.high) == pytest.approx((0.06250, 0.07832), abs=5e-4)
+
+
+def test_a_mean_of_four_runs_has_no_shorter_interval_than_student():
+    values = np.array([1.0, 2.0, 3.0, 4.0])
+    made = estimate(MEAN, values, ok(4), 0.95)
+    half = 3.182 * 1.29099 / 2.0  # t(0.975, 3) and the standard deviation, from tables
+    assert made.low <= 2.5 - half + 1e-3
+    assert made.high >= 2.5 + half - 1e-3
 
 
 def test_a_mean_is_not_passed_while_runs_have_failed():
-    is_ok = ok(30)
+    is_ok, spread = ok(30), np.linspace(-0.1, 0.1, 30)
     is_ok[0] = False
-    assert decide(MEAN, estimate(MEAN, np.full(30, 0.5), is_ok, 0.95)) == UNDECIDED
-    assert decide(MEAN, estimate(MEAN, np.full(30, -0.5), is_ok, 0.95)) == FAIL
+    assert decide(MEAN, estimate(MEAN, 0.5 + spread, is_ok, 0.95)) == UNDECIDED
+    assert decide(MEAN, estimate(MEAN, spread - 0.5, is_ok, 0.95)) == FAIL

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -12,11 +13,12 @@ import pandas as pd
 import pytest
 
 from experiments.studies import load_study
+from experiments.studies.deciding import decide_once
 from experiments.studies.engines import LocalEngine, RayEngine
 from experiments.studies.plan import Plan
 from experiments.studies.store import Store
 from experiments.studies.sweep import only_driver, sweep
-from experiments.studies.worker import Job, run_one
+from experiments.studies.worker import Job, run_chunk_apart, run_one
 from sim.errors import InputError, InvariantError, OutputError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -98,6 +100,28 @@ def test_a_folder_of_something_else_is_left_alone(write_study, tmp_path, fake_ru
     with pytest.raises(InputError, match=r"holds 'chapter.tex' and is no data set"):
         run_study(write_study(), tmp_path / "thesis")
     assert [f.name for f in (tmp_path / "thesis").iterdir() if f.name != ".lock"] == ["chapter.tex"]
+
+
+def test_a_file_url_is_a_folder(write_study, tmp_path, fake_runs):
+    url = (tmp_path / "out").as_uri()
+    assert run_study(write_study(), url).done == 12
+    assert len(read(tmp_path / "out")) == 12
+    assert run_study(write_study(), tmp_path / "out").before == 12
+
+
+def test_a_file_system_at_a_url_shows_whole_files_only():
+    store = Store("mock:///data")  # of pyarrow, in memory
+    store.write("runs/a.parquet", b"all")
+    assert not store.is_local
+    assert store.names("runs") == ["a.parquet"]
+    assert store.read("runs/a.parquet") == b"all"
+
+
+def test_a_verdict_on_nothing_leaves_nothing(write_study, tmp_path):
+    plan, place = Plan(load_study(write_study())), tmp_path / "out"
+    with pytest.raises(InputError, match="holds no runs; run `undertow sweep` first"):
+        decide_once(plan, Store(str(place)), plan.study.parsed)
+    assert not place.exists()
 
 
 def test_a_second_driver_is_refused(write_study, tmp_path, fake_runs):
@@ -268,6 +292,52 @@ def test_two_processes_write_the_same_rows_as_one(write_study, tmp_path, monkeyp
     pd.testing.assert_frame_equal(read(tmp_path / "two"), read(tmp_path / "one"), check_exact=True)
 
 
+@dataclasses.dataclass(frozen=True)
+class Deadly:
+    """A variation of which one value ends the process."""
+
+    inner: object
+
+    @property
+    def base(self):
+        return self.inner.base
+
+    def scenario(self, factors):
+        if factors["fee"] == 0.003:
+            os._exit(9)
+        return self.inner.scenario(factors)
+
+
+def test_a_run_that_ends_its_process_is_a_row_and_spares_the_others(write_study, tmp_path):
+    plan = Plan(load_study(write_study()))
+    job = Job(Deadly(plan.variation), plan.outcomes, plan.schema(), Store(str(tmp_path)), 100.0)
+    specs = list(plan.runs())[1:4]  # fees 0.001, 0.003, 0.003
+    result = run_chunk_apart(job, "0001-000000", specs)
+    rows = pd.read_parquet(tmp_path / "runs")
+    assert rows["status"].tolist() == ["ok", "crashed", "crashed"]
+    assert (result.n_runs, result.n_failed) == (3, 2)
+    assert "died 2 times" in rows["message"][1]
+    assert rows["seed"].tolist() == [spec.seed for spec in specs]
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(400)
+def test_a_killed_process_of_the_pool_loses_no_row(write_study, tmp_path, monkeypatch):
+    path = write_study()
+    run_study(path, tmp_path / "one")
+    cut_small(monkeypatch)
+    engine, killed = LocalEngine(2), []
+
+    def kill(progress):
+        if engine._pool._processes and not killed:
+            killed.append(next(iter(engine._pool._processes)))
+            os.kill(killed[0], signal.SIGKILL)
+
+    sweep(Plan(load_study(path)), Store(str(tmp_path / "two")), engine, watch=kill)
+    assert killed
+    pd.testing.assert_frame_equal(read(tmp_path / "two"), read(tmp_path / "one"), check_exact=True)
+
+
 def test_threads_in_a_worker_write_the_same_rows(write_study, tmp_path, monkeypatch):
     path = write_study()
     run_study(path, tmp_path / "one")
@@ -335,4 +405,36 @@ def test_a_cluster_that_loses_a_node_still_writes_every_row(write_study, tmp_pat
     assert progress.before + progress.done == 80
     pd.testing.assert_frame_equal(
         read(tmp_path / "cluster"), read(tmp_path / "alone"), check_exact=True
+    )
+
+
+def descendants():
+    """Yield process id and command of every process that comes from this one."""
+    command = ["ps", "-A", "-o", "pid=,ppid=,args="]
+    listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    found = [line.split(None, 2) for line in listed.splitlines()]
+    known = {os.getpid()}
+    for _ in range(5):  # generations
+        known |= {int(pid) for pid, parent, *_ in found if int(parent) in known}
+    return [(int(pid), text[0]) for pid, _, *text in found if text and int(pid) in known]
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(400)
+def test_a_killed_worker_of_ray_loses_no_row(write_study, tmp_path, monkeypatch):
+    cut_small(monkeypatch)
+    path = write_study(("replications: 3", "replications: 10"))
+    run_study(path, tmp_path / "alone")
+    engine, killed = RayEngine(None, 2), []
+
+    def kill(progress):
+        busy = [pid for pid, command in descendants() if command.startswith("ray::run_chunk")]
+        if busy and not killed:
+            os.kill(busy[0], signal.SIGKILL)
+            killed.append(busy[0])
+
+    sweep(Plan(load_study(path)), Store(str(tmp_path / "ray")), engine, watch=kill)
+    assert killed
+    pd.testing.assert_frame_equal(
+        read(tmp_path / "ray"), read(tmp_path / "alone"), check_exact=True
     )

@@ -7,8 +7,10 @@ import pandas as pd
 import pytest
 
 from experiments.studies import load_study
+from experiments.studies.deciding import more_runs_help
 from experiments.studies.estimates import FAIL, PASS, UNDECIDED
 from experiments.studies.plan import Plan
+from experiments.studies.requirements import parse_requirement
 from experiments.studies.verdicts import (
     compared,
     evaluate,
@@ -105,3 +107,37 @@ def test_the_sentence_says_what_a_reader_must_know(plan):
     text = sentence(plan, evaluate(plan, rows, plan.study.parsed)[0], 3)
     for part in ("PASS", "400 runs", "study seed 1", "hf_preserving", "3 looks", "conditional on"):
         assert part in text
+
+
+def test_differences_of_rare_events_are_told_by_the_share_of_pairs(plan):
+    rows = rows_with(plan, {0.001: 0.0, 0.003: 0.05, 0.01: 0.05})
+    rows["lp_net_return"] = rows["lp_net_return"].round()  # 0 or 1: most pairs are alike
+    row = compared(plan, rows, ["lp_net_return"], settings_of(plan)[0]).iloc[0]
+    assert (row["low"], row["high"]) == (-np.inf, np.inf)
+    share = rows.loc[rows["fee"] == 0.003, "lp_net_return"].mean()
+    assert row["higher"] == pytest.approx(share)
+    assert 0.0 < row["higher_low"] < share < row["higher_high"]
+    # no pair of 400 is lower: 1 - (0.05 / 12) ** (1 / 400), 2 differences, 3 intervals each
+    assert (row["lower"], row["lower_low"]) == (0.0, 0.0)
+    assert row["lower_high"] == pytest.approx(1 - (0.05 / 12) ** (1 / 400))
+
+
+def test_runs_are_not_spent_where_more_of_them_decide_nothing(plan):
+    mean = [parse_requirement("mean(lp_net_return) >= 0")]
+    spread = rows_with(plan, {0.001: 0.5, 0.003: 0.5, 0.01: 0.5})
+    spread["lp_net_return"] -= spread["lp_net_return"].mean()
+    assert all(more_runs_help(f) for f in evaluate(plan, spread, mean))
+    failed = spread.copy()
+    failed.loc[:, "status"] = np.where(failed["replication"] == 3, "error", "ok")
+    assert not any(more_runs_help(f) for f in evaluate(plan, failed, mean))
+    alike = pd.concat([spread.assign(lp_net_return=0.0)] * 3)  # 1,200 runs a setting
+    found = evaluate(plan, alike, mean)
+    assert {f.verdict for f in found} == {UNDECIDED}
+    assert not any(more_runs_help(f) for f in found)
+
+
+def test_the_sentence_shows_both_bounds_where_runs_failed(plan):
+    rows = rows_with(plan, {0.001: 0.0, 0.003: 0.0, 0.01: 0.0}, n_failed=6)
+    text = sentence(plan, evaluate(plan, rows, plan.study.parsed)[0], None)
+    assert "estimate 0.005" in text
+    assert "2 failed and count as violations (left out: 0 [0, " in text
