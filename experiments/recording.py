@@ -38,7 +38,7 @@ class Recorder:
 
     def __init__(self, world: World, config: RecordConfig, folder: Path | None = None) -> None:
         self.world = world
-        self.writers = {name: TableWriter(table, folder) for name, table in TABLES.items()}
+        self.writers = _open_writers(folder)
         self.engine = EngineRecords(world, self.writers, ticks(config.sample_seconds))
         self.samples = Samples(world, self.writers, self.engine)
         self.holdings = HoldingSamples(
@@ -98,3 +98,16 @@ class Recorder:
     def tables(self) -> dict[str, pa.Table]:
         """Return the tables kept in memory, by name."""
         return {name: writer.to_arrow() for name, writer in self.writers.items()}
+
+
+def _open_writers(folder: Path | None) -> dict[str, TableWriter]:
+    """Return a writer for each record table; where one fails, those before it are left as they are."""
+    writers: dict[str, TableWriter] = {}
+    try:
+        for name, table in TABLES.items():
+            writers[name] = TableWriter(table, folder)
+    except OSError:  # the disk is full: nobody is to finish them when they are forgotten
+        for writer in writers.values():
+            writer.abandon()
+        raise
+    return writers

@@ -14,13 +14,8 @@ import numpy as np
 if TYPE_CHECKING:
     from sim.world import World
 
-_DERIVED = {
-    "quote",
-    "quote_binding",
-    "appraise",
-    "appraise_binding",
-    "scratch",
-}  # of Venues: addresses and messages
+ADDRESSES = ("quote", "quote_binding", "appraise", "appraise_binding")  # columns of Venues
+_DERIVED = {*ADDRESSES, "scratch"}  # addresses and messages
 _CHAIN_STATE = ("interval", "height", "gas_limit", "is_halted", "base_fee", "tips", "burned")
 
 

@@ -11,6 +11,7 @@ from experiments.composition import plan_of
 from experiments.scenario import load_scenario
 from sim.kernel import bind, kernel, view_of
 from sim.mempool import Outbox, join, post
+from sim.snapshots import ADDRESSES
 from sim.units import ticks
 from sim.venues import Venues, draft_swap
 from sim.world import World
@@ -103,7 +104,7 @@ def state_bytes(world: World) -> dict[str, bytes]:
 
     Without the clock and the addresses of handlers.
     """
-    derived = {"prices.now", "venues.quote", "venues.quote_binding"}
+    derived = {"prices.now", *(f"venues.{name}" for name in ADDRESSES)}
     found = {}
     owners = {"ledger": world.ledger, "venues": world.venues, "prices": world.prices}
     owners |= {name: state for name, state in world.states.items() if hasattr(state, "_fields")}

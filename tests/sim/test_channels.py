@@ -16,6 +16,7 @@ from sim.lending.building import reserve_of
 from sim.lending.reading import value_book
 from sim.lending.state import LendingState
 from sim.oracles.oracle import SetOracle
+from sim.snapshots import ADDRESSES
 from sim.status import Status
 from sim.units import ticks
 from sim.world import World
@@ -25,7 +26,7 @@ from tests.sim.test_exchange import MARKET as EXCHANGE
 from tests.worlds import BENCH, planned, run, swap
 
 HOUR = 3_600.0
-_ADDRESSES = {"venues.quote", "venues.quote_binding"}  # of compiled code and its arguments
+_ADDRESSES = {f"venues.{name}" for name in ADDRESSES}  # of compiled code and its arguments
 
 
 def arrays_of(world):

@@ -302,10 +302,10 @@ class Deadly:
     def base(self):
         return self.inner.base
 
-    def scenario(self, factors):
+    def outcomes(self, factors, seed, names, watch):
         if factors["fee"] == 0.003:
             os._exit(9)
-        return self.inner.scenario(factors)
+        return self.inner.outcomes(factors, seed, names, watch)
 
 
 def test_a_run_that_ends_its_process_is_a_row_and_spares_the_others(write_study, tmp_path):
