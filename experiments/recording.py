@@ -101,7 +101,7 @@ class Recorder:
 
 
 def _open_writers(folder: Path | None) -> dict[str, TableWriter]:
-    """Return a writer for each record table; where one fails, those before it are left as they are."""
+    """Return a writer for each record table; where one fails, the files are left as they are."""
     writers: dict[str, TableWriter] = {}
     try:
         for name, table in TABLES.items():

@@ -180,7 +180,7 @@ class RayEngine:
             if address is None:
                 options |= {"num_cpus": workers, "include_dashboard": False}
             try:
-                ray.init(address=address, **options)
+                ray.init(address=address or "local", **options)  # not one that happens to run here
             except (ConnectionError, RuntimeError, ValueError) as error:
                 raise InputError(
                     f"no Ray cluster at {address!r} ({error}); give the address of one, or leave "
