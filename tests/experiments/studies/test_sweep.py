@@ -438,3 +438,13 @@ def test_a_killed_worker_of_ray_loses_no_row(write_study, tmp_path, monkeypatch)
     pd.testing.assert_frame_equal(
         read(tmp_path / "ray"), read(tmp_path / "alone"), check_exact=True
     )
+
+
+def test_without_an_address_no_cluster_that_happens_to_run_is_joined(monkeypatch):
+    asked = {}
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    monkeypatch.setattr("ray.init", lambda **options: asked.update(options))
+    RayEngine(None, 2)
+    assert asked["address"] == "local"
+    RayEngine("auto")
+    assert asked["address"] == "auto"
