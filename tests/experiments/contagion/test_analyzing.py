@@ -205,6 +205,7 @@ def test_a_channel_that_the_scenario_lacks_is_refused_with_those_it_has():
 
 def test_every_channel_that_is_defined_is_known():
     defined = {"impact", "collateral", "oracle_lag", "lp_flight", "lender_run", "bridge", "gas"}
+    defined.add("redemption")
     assert defined <= set(known_channels())
 
 
