@@ -36,8 +36,8 @@ from sim.tranches.state import (
     DEPOSIT,
     OPEN,
     REDEEM,
-    STOPPED,
     TrancheState,
+    can_redeem,
     coverage_of,
     price_of,
 )
@@ -288,7 +288,7 @@ def leave(people, state, box, ledger, venues, person, row, epochs, now):  # type
     if pool_price(people, venues) > least * (1.0 + 1e-3) and least > 0.0:
         post_swap(people, box, ledger, venues, person, 0, shares, least, now)
         people.n_sales[person] += 1
-    elif state.vaults[row].stage != STOPPED and price > 0.0:
+    elif can_redeem(state.vaults[row]) and price > 0.0:
         post_request(people, box, venues, person, REDEEM, shares, now)
         people.n_redemptions[person] += 1
     people.due[person] = now + int(people.terms[EVERY])
@@ -478,4 +478,5 @@ KIND = PopulationKind(
     fund=fund,
     view=TrancheInvestor,
     tokens=tokens,
+    role="tranche_investors",
 )

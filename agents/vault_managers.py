@@ -5,7 +5,8 @@ opened in its name, and so are the orders that close them. It looks at the queue
 be paid at the end of the epoch, up to the gate, and a buffer. What cash is missing comes from the
 positions in their order, as much as each venue can pay; tokens that are not cash are sold in the
 vault's exit pools, at each look as far as the slippage allowed. That is the fire sale. A vault that
-winds down closes everything. What comes in stays cash: nothing is invested later.
+winds down closes everything, an insured one nothing. What comes in stays cash: nothing is invested
+later.
 
 What a position is and how it is closed comes from an appraisal (`sim.appraisal`); only opening one
 knows the kinds of venues.
@@ -236,7 +237,10 @@ def react(binding, message):  # type: ignore[no-untyped-def]
     me, state, box, ledger, prices, venues = unpack(binding)
     clock = clock_at(message)
     row = venues.row[me.number[VENUE]]
-    if clock.now < me.number[LOOKED] + me.terms[EVERY] or state.vaults[row].stage == STOPPED:
+    vault = state.vaults[row]
+    if clock.now < me.number[LOOKED] + me.terms[EVERY]:
+        return OK
+    if vault.stage == STOPPED or vault.is_insured == 1:
         return OK
     me.number[LOOKED] = clock.now
     sell_tokens(me, state, box, ledger, venues, row, clock)

@@ -358,7 +358,7 @@ TRANCHES = Table(
         discount        | float64 | fraction | 1 - secondary price / net asset value; 0: no pool
         income          | float64 | cash     | income so far, less what it paid to others
         loss            | float64 | cash     | recognised losses not made good so far
-        paid            | float64 | cash     | paid to redeemers of the whole vault so far
+        paid            | float64 | cash     | paid so far for redemptions of the vault, by anybody
         taken           | float64 | cash     | got by leavers and joiners beyond the fair value
         """
     ),

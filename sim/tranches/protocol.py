@@ -13,6 +13,7 @@ from __future__ import annotations
 from sim.registry import Mechanism, Verb
 from sim.tranches import verbs
 from sim.tranches.building import EPOCH, make, open_vaults
+from sim.tranches.channels import CHANNELS
 from sim.tranches.reading import check, claims, sample
 from sim.tranches.settings import KIND, TrancheVaultConfig
 from sim.tranches.shocks import SHOCKS
@@ -39,4 +40,5 @@ MECHANISM = Mechanism(
     check=check,
     events=((EPOCH, verbs.on_epoch),),
     shocks=SHOCKS,
+    channels=CHANNELS,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,17 @@ if TYPE_CHECKING:
 _ROUNDING = 1e-9
 
 
+class _Site(NamedTuple):
+    """A vault as one who owes."""
+
+    venue: int
+    group: int
+    account: np.ndarray  # int64, (1,)
+
+    def owes(self, token: int, amount: float) -> Claim:
+        return Claim(self.group, self.account, token, np.array([-amount]), self.venue)
+
+
 def claims(world: World, state: TrancheState) -> list[Claim]:
     """Return what holders of shares and those who wait are owed, and what the vaults owe.
 
@@ -26,26 +37,29 @@ def claims(world: World, state: TrancheState) -> list[Claim]:
     """
     found = []
     for row, vault in enumerate(state.vaults):
-        group, own = int(vault["group"]), np.array([vault["account"]], np.int64)
+        site = _Site(
+            int(vault["venue"]), int(vault["group"]), np.array([vault["account"]], np.int64)
+        )
         waiting = state.requests[state.requests["vault"] == row]
         for k in range(int(vault["n_tranches"])):
             token = int(state.share[row, k])
-            found.append(Claim(group, own, token, np.array([-world.ledger.supply[token]])))
+            found.append(site.owes(token, float(world.ledger.supply[token])))
             mine = waiting[(waiting["kind"] == REDEEMING) & (waiting["tranche"] == k)]
-            found += _claims_of(mine, token, group, own)
+            found += _claims_of(mine, token, site)
         joining = waiting[waiting["kind"] == DEPOSITED]
-        found += _claims_of(joining, int(vault["cash"]), group, own)
+        found += _claims_of(joining, int(vault["cash"]), site)
     return found
 
 
-def _claims_of(waiting: np.ndarray, token: int, group: int, own: np.ndarray) -> list[Claim]:
+def _claims_of(waiting: np.ndarray, token: int, site: _Site) -> list[Claim]:
     """Return the claims of those who wait, and what the vault owes them."""
     found = []
     for holder in np.unique(waiting["group"]):
         mine = waiting[waiting["group"] == holder]
-        found.append(Claim(int(holder), mine["row"].copy(), token, mine["amount"].copy()))
+        rows, amount = mine["row"].copy(), mine["amount"].copy()
+        found.append(Claim(int(holder), rows, token, amount, site.venue))
     if len(waiting):
-        found.append(Claim(group, own, token, np.array([-waiting["amount"].sum()])))
+        found.append(site.owes(token, float(waiting["amount"].sum())))
     return found
 
 
@@ -107,7 +121,7 @@ def _tranche(world: World, state: TrancheState, row: int, k: int) -> dict[str, A
         "discount": 1.0 - secondary / price if secondary > 0.0 and price > 0.0 else 0.0,
         "income": float(state.income[row, k]),
         "loss": float(state.realized[row, k] + claim[k] - nav[k]),
-        "paid": float(vault["paid"]),
+        "paid": float(vault["paid"] + vault["insured"]),
         "taken": float(vault["taken"]),
     }
 

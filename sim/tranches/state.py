@@ -47,6 +47,7 @@ VAULT = np.dtype(
         ("n_seen", "i8"),  # valuations so far
         ("wind_after", "i8"),  # ticks from a stop to winding down, -1: never by itself
         ("stopped_at", "i8"),
+        ("is_insured", "i8"),  # 1: an insurer outside takes over what is to be redeemed, at once
         ("gross", "f8"),  # value by the policy, not delayed
         ("fair", "f8"),  # recoverable value at fundamental prices
         ("flows", "f8"),
@@ -66,6 +67,7 @@ VAULT = np.dtype(
         ("many_backers", "f8"),  # … and reaches the most
         ("escrow", "f8"),  # cash of deposits that wait
         ("paid", "f8"),  # cash paid to redeemers so far
+        ("insured", "f8"),  # cash that the insurer has paid them
         ("taken", "f8"),  # by those who left or joined from those who stayed, so far
     ],
     align=True,
@@ -175,6 +177,12 @@ def price_of(state, ledger, row, k):  # type: ignore[no-untyped-def]
     """Return the cash that one share of a tranche stands for; 1 before the first share."""
     supply = ledger.supply[state.share[row, k]]
     return state.nav[row, k] / supply if supply > 0.0 else 1.0
+
+
+@kernel
+def can_redeem(vault):  # type: ignore[no-untyped-def]
+    """Return whether a vault takes redemptions: unless it is stopped and nobody outside pays."""
+    return vault.stage != STOPPED or vault.is_insured == 1
 
 
 @kernel

@@ -2,7 +2,8 @@
 
 `deposit` (a: tranche, amount: cash) and `redeem` (a: tranche, amount: shares, inf: all) join the
 queue; `cancel` (a: place of the request, which the fill of the request shows as its second
-argument) leaves it. The vault pays and mints at the end of an epoch without being asked.
+argument) leaves it. The vault pays and mints at the end of an epoch without being asked. An insured
+vault has no redemptions that wait: an insurer outside pays them at once.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from sim.feeds import Feeds
 from sim.kernel import handler, kernel, view_of
 from sim.ledger import Ledger, balance_of, slot, transfer
 from sim.orders import order_at
+from sim.outside import INSURER, OUTSIDE
 from sim.prices import Prices, update_prices
 from sim.status import Status
 from sim.tranches.nav import revalue
@@ -27,8 +29,8 @@ from sim.tranches.state import (
     OPEN,
     REDEEMING,
     ROOM,
-    STOPPED,
     TrancheState,
+    can_redeem,
     enter,
     price_of,
     serve,
@@ -68,7 +70,7 @@ def show_value(state, ledger, prices, venues, row, now):  # type: ignore[no-unty
 def refusal(state, ledger, order, row, token, other):  # type: ignore[no-untyped-def]
     """Return OK, or why a request of a tranche cannot be taken."""
     vault = state.vaults[row]
-    if vault.stage == STOPPED:
+    if not can_redeem(vault):
         return HALTED
     if slot(ledger, order.group, order.row, other) < 0:
         return NOT_ALLOWED
@@ -111,6 +113,22 @@ def on_deposit(binding, message):  # type: ignore[no-untyped-def]
     return OK
 
 
+@kernel
+def redeem_insured(ledger, order, vault, token, shares, price):  # type: ignore[no-untyped-def]
+    """Let the insurer take shares over and pay their net asset value; its status."""
+    if price <= 0.0:
+        return ZERO_AMOUNT
+    status = transfer(ledger, order.group, order.row, OUTSIDE, INSURER, token, shares)
+    if status != OK:
+        return status
+    amount = shares * price
+    transfer(ledger, OUTSIDE, INSURER, order.group, order.row, vault.cash, amount)
+    vault.insured += amount
+    order.token_in, order.amount_in = token, shares
+    order.token_out, order.amount_out = vault.cash, amount
+    return OK
+
+
 @handler
 def on_redeem(binding, message):  # type: ignore[no-untyped-def]
     """Put shares into the queue out of a tranche."""
@@ -130,6 +148,8 @@ def on_redeem(binding, message):  # type: ignore[no-untyped-def]
         status = ZERO_AMOUNT
     if status != OK:
         return status
+    if vault.is_insured == 1:
+        return redeem_insured(ledger, order, vault, token, amount, price_of(state, ledger, row, k))
     status = transfer(ledger, order.group, order.row, vault.group, vault.account, token, amount)
     if status != OK:
         return status

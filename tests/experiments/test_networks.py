@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from analysis.contagion.backtest import agreement
+from analysis.contagion.exposures import exposure_graph
 from experiments import load_scenario, run
 from experiments.backtest import backtest
 from experiments.calm import without_shocks
@@ -201,3 +202,20 @@ def test_debt_rank_foretells_who_loses_by_the_exploit():
     totals = losses.groupby("world")[["predicted", "simulated"]].sum()
     assert (totals["simulated"] > 1e6).all()
     assert (totals["predicted"] > totals["simulated"]).all()  # it knows no liquidation in time
+
+
+# --- vaults ---------------------------------------------------------------------------------------
+
+
+def test_a_vault_is_exposed_to_its_market_and_pool_and_its_investors_to_it():
+    """Of 100 million USD 60 are lent and 25 in a pool; who waits is exposed as who holds."""
+    whole = load_scenario("tranche-run", ["records.position_seconds=10m"], until=1_200.0)
+    result = run(whole, 1)
+    graph = exposure_graph(result.tables, result.manifest, 600.0)
+    found = {(one, other): about["value"] for one, other, about in graph.edges(data=True)}
+
+    assert found["vault", "market-x USDC"] == pytest.approx(55e6, rel=1e-3)
+    assert found["vault", "market-y USDC"] == pytest.approx(5e6, rel=1e-3)
+    assert found["vault", "eth-usdc"] == pytest.approx(25e6, rel=1e-2)
+    investors = sum(value for (_, other), value in found.items() if other == "vault")
+    assert investors == pytest.approx(100e6, rel=1e-2)

@@ -16,13 +16,16 @@ from sim.lending.building import reserve_of
 from sim.lending.reading import value_book
 from sim.lending.state import LendingState
 from sim.oracles.oracle import SetOracle
+from sim.outside import INSURER, OUTSIDE
 from sim.snapshots import ADDRESSES
 from sim.status import Status
+from sim.tranches.state import STOPPED, WINDING
 from sim.units import ticks
 from sim.world import World
 from tests.sim.lending.test_file_book import MARKET, ORACLES
 from tests.sim.test_exchange import IMPACT, trade
 from tests.sim.test_exchange import MARKET as EXCHANGE
+from tests.sim.tranches.test_world import scenario as vault_scenario
 from tests.worlds import BENCH, planned, run, swap
 
 HOUR = 3_600.0
@@ -108,6 +111,11 @@ def test_without_impact_only_the_coefficients_move_from_prices_to_the_count():
     assert {name for name in found if not name.startswith("reference_market")} == {
         "prices.permanent_per_usd", "prices.transient_per_usd", "prices.plain"
     }  # fmt: skip
+
+
+def test_without_redemptions_only_the_vaults_are_insured():
+    found = changed_by(*worlds_of(vault_scenario("oracle"), "redemption"))
+    assert found == {"tranches.TrancheState.vaults.is_insured"}
 
 
 @pytest.mark.parametrize("cut", ["bridge", "gas", "lender_run", "lp_flight", "oracle_lag"])
@@ -363,6 +371,69 @@ def test_without_scarce_block_space_all_orders_fit_and_the_fee_stands():
     assert fees["gas",] == pytest.approx(5e-9, rel=1e-15)
     assert fees[()] != fees["gas",]
     assert absorbed_by_channel(world)["gas"] == pytest.approx((gas - 200_000) * 5e-9 * 2_000.0)
+
+
+# --- redemptions ---------------------------------------------------------------------------------
+
+
+def redeem_all(*cut, until, stop=False):
+    """Return a vault of a million whose investors ask for 720,000 USD of senior shares.
+
+    The collateral of its debtor falls after a day, and it loses 13,327.5 USD.
+    """
+    world = World(plan_of(vault_scenario("oracle"), 1, without=cut))
+    world.advance(ticks(600.0))
+    if stop:
+        world.states["tranches"].vaults["stage"] = STOPPED
+    for row in range(4):
+        world.submit("vault", "redeem", "seniors", row, a=0, amount=math.inf)
+    world.advance(ticks(until))
+    world.check()
+    return world
+
+
+def vault_of(world):
+    state = world.states["tranches"]
+    return state, state.vaults[0]
+
+
+def test_redemptions_are_paid_from_outside_at_once_beyond_gate_and_cash():
+    """720,000 of senior shares at 1 each; the gate lets out 160,000, the cash is 200,000."""
+    world = redeem_all("redemption", until=1_200.0)
+    state, vault = vault_of(world)
+    usd, share = world.token("mainnet", "USD"), int(state.share[0, 0])
+    assert world.balances("seniors", usd).sum() == pytest.approx(720_000.0, rel=1e-12)
+    assert world.balances("seniors", share).sum() == 0.0
+    assert world.balance(OUTSIDE, INSURER, share) == pytest.approx(720_000.0, rel=1e-12)
+    assert vault["paid"] == 0.0
+    assert absorbed_by_channel(world) == {"redemption": pytest.approx(720_000.0, rel=1e-12)}
+    assert world.sample()["tranches"][0]["paid"] == pytest.approx([720_000.0] * 3, rel=1e-12)
+
+
+def test_an_insured_vault_sells_nothing_and_its_tranches_bear_what_they_would():
+    """As in a world where nobody redeems: 13,327.5 of the junior's 80,000."""
+    world = redeem_all("redemption", until=36 * HOUR)
+    state, _ = vault_of(world)
+    manager = world.states["manager"]
+    assert (manager.n_exits[0], manager.n_sales[0]) == (0, 0)
+    assert state.nav[0, :3] == pytest.approx([8e5, 1.2e5, 8e4 - 13_327.5], rel=1e-9)
+    whole = redeem_all(until=36 * HOUR)
+    assert whole.states["manager"].n_exits[0] > 0
+    assert whole.prices.path.tobytes() == world.prices.path.tobytes()
+
+
+def test_an_insured_vault_that_winds_down_sells_nothing():
+    world = World(plan_of(vault_scenario("oracle"), 1, without=("redemption",)))
+    world.states["tranches"].vaults["stage"] = WINDING
+    world.advance(ticks(2 * HOUR))
+    assert world.states["manager"].n_exits[0] == 0
+
+
+@pytest.mark.parametrize(("cut", "paid"), [((), 0.0), (("redemption",), 720_000.0)])
+def test_a_stopped_vault_redeems_only_from_outside(cut, paid):
+    world = redeem_all(*cut, until=1_200.0, stop=True)
+    usd = world.token("mainnet", "USD")
+    assert world.balances("seniors", usd).sum() == pytest.approx(paid, rel=1e-12)
 
 
 # --- everything off ------------------------------------------------------------------------------

@@ -205,7 +205,26 @@ def test_a_channel_that_the_scenario_lacks_is_refused_with_those_it_has():
 
 def test_every_channel_that_is_defined_is_known():
     defined = {"impact", "collateral", "oracle_lag", "lp_flight", "lender_run", "bridge", "gas"}
+    defined.add("redemption")
     assert defined <= set(known_channels())
+
+
+def test_redemptions_of_a_vault_are_compared_with_impact(tmp_path):
+    """The collateral falls after an hour: the vault recognizes it at once, its investors run."""
+    early = [
+        "horizon=6h",
+        "warmup=0s",
+        "assets.THIN.price.waypoints=[[0, 10], [1, 10], [1.34, 4], [504, 4]]",
+        "venues.vault.recognition_delay_hours=0",
+    ]
+    scenario = load_scenario("tranche-run", early)
+    contagion(scenario, 1, tmp_path / "out", channels=["redemption", "impact"])
+    worlds = pd.read_parquet(tmp_path / "out" / "worlds.parquet").set_index("without")
+    paid = worlds["absorbed_redemption"]
+    assert (paid[["redemption", "impact+redemption"]] > 1e4).all()
+    assert (paid[["impact", "nothing"]] == 0.0).all()
+    shares = pd.read_parquet(tmp_path / "out" / "shares.parquet")
+    assert set(shares["channel"]) == {"impact", "redemption"}
 
 
 def test_a_folder_of_something_else_is_refused(planted, tmp_path):

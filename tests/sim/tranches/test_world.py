@@ -151,6 +151,20 @@ def redeem(world, row, amount, tranche=0):
     return world.submit("vault", "redeem", "seniors", row, a=tranche, amount=amount)
 
 
+def test_who_waits_has_a_claim_on_the_vault_that_it_owes():
+    world = world_of()
+    at(world, 600.0)
+    redeem(world, 0, 1_000.0)
+    world.submit("vault", "redeem", "seniors", 1, a=0, amount=500.0)
+    state, vault = at(world, 700.0)
+    found = [claim for claim in world.claims() if claim.token == state.share[0, 0]]
+    assert {claim.venue for claim in found} == {world.venue("vault")}
+    own, *waiting = sorted(found, key=lambda claim: claim.amount.sum())
+    assert own.group == vault["group"]
+    held = [claim for claim in waiting if claim.group == world.group("seniors")]
+    assert sum(claim.amount.sum() for claim in held) == 1_500.0
+
+
 def claim_on_market(world):
     lending = world.states["lending"][0]
     mine = lending.positions["population"] == world.group("tranches")
