@@ -202,6 +202,7 @@ def money_axis(axes: Axes) -> None:
         return money(amount).replace(".0", "")
 
     axes.yaxis.set_major_formatter(FuncFormatter(tick))
+    axes.yaxis.set_minor_formatter(NullFormatter())  # logarithmic axes label them, in formulas
 
 
 def plain_axis(axes: Axes) -> None:

@@ -13,7 +13,7 @@ from analysis.report.happenings import happenings, shock_words
 from analysis.report.reasons import who_gained, why
 from analysis.report.source import Repeat, RunSource
 from analysis.report.wording import arguments, clock, gain, lasting, listed, percent, plural
-from analysis.setting import Setting
+from analysis.setting import Setting, setting_of
 from tests.analysis.builders import crash_manifest, crash_run, frame
 from tests.analysis.report.pages import write_run
 
@@ -102,6 +102,14 @@ def test_a_class_is_the_role_that_the_run_tells_and_no_role_is_guessed():
     assert class_of("cdp", known) == "treasury"
     assert class_of("lock_and_mint", known) == COVER
     assert class_of("outside/some_fund", known) == "some fund"
+
+
+def test_a_reaction_has_the_time_that_the_run_gave_it():
+    first = {"at": 3_600.0, "do": {"kind": "forge"}}
+    scenario = {"shocks": [{"at": None, "after": 1, "do": {"kind": "pause_bridge"}}, first]}
+    timed = setting_of({"scenario": scenario, "shock_times": [6_300.0, 3_600.0]})
+    assert timed.shocks == ((3_600.0, "forge"), (6_300.0, "pause bridge"))
+    assert setting_of({"scenario": scenario}).shocks == ((3_600.0, "forge"),)
 
 
 def test_gains_of_a_class_are_the_sums_of_its_populations():
