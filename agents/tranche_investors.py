@@ -471,6 +471,7 @@ def tokens(world: World, site: PopulationSite) -> list[int]:
 
 KIND = PopulationKind(
     kind="tranche_investors",
+    role="tranche_investors",
     config=TrancheInvestorsConfig,
     states=unpack.states,
     make=make,

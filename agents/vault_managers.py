@@ -348,6 +348,7 @@ def tokens(world: World, site: PopulationSite) -> list[int]:
 
 KIND = PopulationKind(
     kind="vault_managers",
+    role="tranche_investors",  # what it holds is theirs
     config=VaultManagersConfig,
     states=unpack.states,
     make=make,

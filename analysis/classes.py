@@ -2,7 +2,8 @@
 
 Lenders, borrowers, liquidity providers, traders, holders of wrapped tokens, tranche investors and
 the treasury bear losses; liquidators, arbitrageurs, attacker, relayers, validators and the outside
-take gains. The trading gains of all classes add up to zero.
+take gains. The manifest of a run tells the role of each population and protocol, as its kind
+declares it. The trading gains of all classes add up to zero.
 """
 
 from __future__ import annotations
@@ -18,25 +19,6 @@ if TYPE_CHECKING:
     from analysis.setting import Setting
 
 COVER = "the cover of wrapped tokens"
-_CLASS_OF_KIND = {
-    kind: name
-    for name, kinds in {
-        "lenders": ("suppliers", "rate_seekers"),
-        "borrowers": ("borrowers", "vault_owners"),
-        "liquidity providers": ("liquidity_providers",),
-        "traders": ("noise_traders", "momentum_traders", "informed_traders", "payments"),
-        "wrapped holders": ("bridge_users",),
-        "tranche investors": ("tranche_investors",),
-        "arbitrageurs": (
-            *("arbitrageurs", "cycle_arbitrage", "cross_chain_arbitrage"),
-            "staking_arbitrageurs",
-        ),
-        "liquidators": ("liquidators", "keepers"),
-        "attacker": ("exploiter",),
-        "relayers": ("relayers", "oracle_keepers"),
-    }.items()
-    for kind in kinds
-}
 _CLASS_OF_ACCOUNT = {
     "outside/validators": "validators",
     "outside/reference_market": "reference market",
@@ -44,10 +26,7 @@ _CLASS_OF_ACCOUNT = {
     "outside/base_fees": "burnt fees",
     "outside/genesis": "holders without an agent",
     "outside/insurer": "insurers",
-    "lending": "treasury",
-    "cdp": "treasury",
-    "lock_and_mint": COVER,
-    "liquidity_network": "bridge inventories",
+    "lock_and_mint": COVER,  # before its role: who holds wrapped tokens bears what it lost
 }
 _CENT = 0.01  # USD
 _PARTS = ("value_end", "holding_gain", "trading_gain", "gas")
@@ -59,16 +38,14 @@ def class_of(name: str, setting: Setting) -> str:
     Parameters
     ----------
     name : as in the record table `equity`
-    setting : of the run, which names the kinds of populations
+    setting : of the run, which names the roles of populations and protocols
 
     Returns
     -------
-    a class of ours; the kind in words where it belongs to none
+    the role in words; the name in words where the run tells none
     """
-    if name in setting.kinds:
-        kind = setting.kinds[name]
-        return _CLASS_OF_KIND.get(kind, kind.replace("_", " "))
-    return _CLASS_OF_ACCOUNT.get(name, name.rpartition("/")[2].replace("_", " "))
+    found = _CLASS_OF_ACCOUNT.get(name) if name not in setting.kinds else None
+    return found or setting.roles.get(name, name.rpartition("/")[2]).replace("_", " ")
 
 
 def gains_by_class(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 
@@ -19,6 +20,8 @@ class Setting(NamedTuple):
     assets : asset whose price a token has, by token
     natives : asset whose price the native token of a chain has, by chain
     kinds : kind of a population, by population
+    roles : whose gains and losses those of a population, or of a protocol's accounts, count as;
+        by population and by kind of protocol
     """
 
     name: str = ""
@@ -29,6 +32,7 @@ class Setting(NamedTuple):
     assets: Mapping[str, str] = {}
     natives: Mapping[str, str] = {}
     kinds: Mapping[str, str] = {}
+    roles: Mapping[str, str] = {}
 
 
 def setting_of(manifest: Mapping[str, Any]) -> Setting:
@@ -40,7 +44,7 @@ def setting_of(manifest: Mapping[str, Any]) -> Setting:
         name=str(scenario.get("name", "")),
         warmup=float(scenario.get("warmup", 0.0)),
         horizon=float(scenario.get("horizon", 0.0)),
-        shocks=tuple(sorted(_shock(shock) for shock in scenario.get("shocks", []))),
+        shocks=tuple((time, _words(shock)) for time, shock in timed_shocks(manifest)),
         tokens={name: _tokens(venue) for name, venue in scenario.get("venues", {}).items()},
         assets=assets,
         natives={
@@ -49,7 +53,20 @@ def setting_of(manifest: Mapping[str, Any]) -> Setting:
             if chain.get("native")
         },
         kinds={name: str(p.get("kind", "")) for name, p in scenario.get("populations", {}).items()},
+        roles=dict(manifest.get("roles", {})),
     )
+
+
+def timed_shocks(manifest: Mapping[str, Any]) -> list[tuple[float, dict[str, Any]]]:
+    """Return time (s) and scenario entry of each shock, by time.
+
+    Shocks that react to others have the time that the run gave them; one whose time the manifest
+    does not tell is left out.
+    """
+    shocks = manifest.get("scenario", {}).get("shocks", [])
+    times = manifest.get("shock_times", [shock.get("at") for shock in shocks])
+    found = [(float(at), s) for at, s in zip(times, shocks, strict=True) if at is not None]
+    return sorted(found, key=itemgetter(0))
 
 
 def _assets(chains: Mapping[str, Any]) -> dict[str, str]:
@@ -68,7 +85,5 @@ def _tokens(venue: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(f"{venue.get('chain', '')}/{t}" for t in tokens if isinstance(t, str))
 
 
-def _shock(shock: Mapping[str, Any]) -> tuple[float, str]:
-    deed = shock.get("do", {})
-    words = str(deed.get("kind", "shock")).replace("_", " ")
-    return float(shock.get("at") or 0.0), words
+def _words(shock: Mapping[str, Any]) -> str:
+    return str(shock.get("do", {}).get("kind", "shock")).replace("_", " ")

@@ -186,11 +186,13 @@ def title(axes: Axes, text: str) -> None:
 
 
 def money(amount: float) -> str:
-    """Return USD in four digits or so: $940, $12.4k, $3.1m, $2.0bn."""
+    """Return USD in four digits or so: $940, $12.4k, -$3.1m, $2.0bn."""
+    sign, size = "-" if amount < 0.0 else "", abs(amount)
     for unit, suffix in ((1e9, "bn"), (1e6, "m"), (1e3, "k")):
-        if abs(amount) >= unit:
-            return f"${amount / unit:,.1f}{suffix}"
-    return f"${amount:,.0f}"
+        if size >= unit:
+            return f"{sign}${size / unit:,.1f}{suffix}"
+    digits = f"{size:,.0f}"
+    return f"${digits}" if digits == "0" else f"{sign}${digits}"
 
 
 def money_axis(axes: Axes) -> None:
@@ -200,6 +202,7 @@ def money_axis(axes: Axes) -> None:
         return money(amount).replace(".0", "")
 
     axes.yaxis.set_major_formatter(FuncFormatter(tick))
+    axes.yaxis.set_minor_formatter(NullFormatter())  # logarithmic axes label them, in formulas
 
 
 def plain_axis(axes: Axes) -> None:

@@ -19,6 +19,7 @@ from experiments.drawing import drawer_of
 from experiments.recording import Recorder
 from experiments.run_folder import whole_folder, write_json
 from experiments.scenario import check_scenario
+from experiments.shock_times import shock_times
 from sim.errors import InputError
 from sim.kernel import source_hash
 from sim.model import Model
@@ -218,6 +219,9 @@ def make_manifest(
         "scenario": scenario.model_dump(mode="json"),
         "seed": seed,
         "status": "done",
+        "shock_times": shock_times(scenario),  # s, in the scenario's order; reactions included
+        "roles": {v.mechanism.kind: v.mechanism.role for v in world.plan.venues}
+        | {population.name: population.kind.role for population in world.plan.populations},
         "content_hash": recorder.content_hash(),
         "code_version": source_hash(),
         "versions": {name: _version_of(name) for name in _LIBRARIES}

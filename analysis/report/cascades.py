@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from analysis.cascades import MEASURES, cascades, measures, stories
 from analysis.report.blocks import Cell, Prose, Section, Table, number, table_of
 from analysis.report.markets import figures_of
-from analysis.report.source import LeftOut, has_module
+from analysis.report.source import LeftOut
 from analysis.report.wording import plain_words
 
 if TYPE_CHECKING:
@@ -37,17 +37,13 @@ def _whole(value: float) -> Cell:
 
 def make_section(source: RunSource) -> Section | LeftOut:
     """Return the largest cascades as stories, their measures and a table of them."""
-    if not has_module("analysis.cascades"):
-        return LeftOut(_TITLE, "this version has no analysis of cascades")
     if source.table("liquidations").empty:
         return LeftOut(_TITLE, "nobody was liquidated")
-    found = import_module("analysis.cascades")
     folder = source.run.folder
-    table = found.cascades(folder).head(_ROWS)
-    meanings = getattr(found, "MEASURES", {})
-    measures = [
-        [Cell(meanings.get(name, plain_words(name))), _whole(value)]
-        for name, value in found.measures(folder).items()
+    table = cascades(folder).head(_ROWS)
+    rows = [
+        [Cell(MEASURES.get(name, plain_words(name))), _whole(value)]
+        for name, value in measures(folder).items()
     ]
     columns = {str(name): _COLUMNS.get(str(name), plain_words(name)) for name in table.columns}
     money = [name for name in columns if name.endswith("_usd")]
@@ -55,9 +51,9 @@ def make_section(source: RunSource) -> Section | LeftOut:
         "cascades",
         _TITLE,
         [
-            Prose(found.stories(folder, n=_STORIES)),
+            Prose(stories(folder, n=_STORIES)),
             *figures_of(source, "cascade_timeline", "cascade_tree"),
-            Table("cascade-measures", "Measures of all cascades", ("measure", "value"), measures),
+            Table("cascade-measures", "Measures of all cascades", ("measure", "value"), rows),
             table_of("cascades-table", "The largest cascades", table, columns, usd=money),
         ],
     )

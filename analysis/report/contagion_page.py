@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from analysis.figures.contagion import FIGURES
 from analysis.report.blocks import (
     Cell,
     Commands,
@@ -22,7 +22,6 @@ from analysis.report.blocks import (
     share,
 )
 from analysis.report.blocks import usd as usd_cell
-from analysis.report.source import has_module
 from analysis.report.wording import gain, listed, percent, plain_words, plural, usd
 from analysis.style import make_figure
 from sim.errors import InputError
@@ -233,10 +232,10 @@ def _parties(content: Mapping[str, Any]) -> list[Any]:
 
 
 def _figure(name: str, content: Mapping[str, Any]) -> list[Picture]:
-    """Draw one of the figures of contagion, where this version has them."""
-    if not has_module("analysis.figures.contagion") or not content["channels"]:
+    """Draw one of the figures of contagion, where there are channels to draw."""
+    if not content["channels"]:
         return []
-    plot = import_module("analysis.figures.contagion").FIGURES[name]
+    plot = FIGURES[name]
     height = 1.6 + 0.55 * max(len(content["channels"]), 4)
     drawn = picture(lambda: plot(content, make_figure(height, 10.0).subplots()), _CAPTIONS[name])
     return [drawn] if drawn else []

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from analysis.contagion.exposures import exposure_graph, largest_exposures, rank_nodes
+from analysis.figures import plot_exposures
 from analysis.report.blocks import Prose, Section, picture, table_of
-from analysis.report.source import LeftOut, has_module
+from analysis.report.source import LeftOut
 from analysis.report.wording import clock
 
 if TYPE_CHECKING:
@@ -32,21 +33,17 @@ _NODES = {
 
 def make_section(source: RunSource) -> Section | LeftOut:
     """Return the largest exposures and the DebtRank of each population, venue and bridge."""
-    if not has_module("analysis.contagion.exposures"):
-        return LeftOut(_TITLE, "this version has no analysis of exposures")
     frames = source.run.frames
     if "holdings" not in frames or frames["holdings"].empty:
         return LeftOut(_TITLE, "no holdings were recorded (records.position_seconds is 0)")
-    found = import_module("analysis.contagion.exposures")
-    figures = import_module("analysis.figures.exposures")
     start = max(source.setting.warmup, float(frames["holdings"]["time"].min()))
-    graph = found.exposure_graph(frames, source.run.manifest, start)
+    graph = exposure_graph(frames, source.run.manifest, start)
     if not graph.number_of_edges():
         return LeftOut(_TITLE, "nobody had anything at stake with anybody")
-    edges = found.largest_exposures(graph, _ROWS)
-    nodes = found.rank_nodes(graph).head(_ROWS).reset_index()
+    edges = largest_exposures(graph, _ROWS)
+    nodes = rank_nodes(graph).head(_ROWS).reset_index()
     drawn = picture(
-        lambda: figures.plot_exposures(graph),
+        lambda: plot_exposures(graph),
         "The largest exposures: who loses on the left, then markets and pools, then issuers; the "
         "width of an arrow grows with the exposure.",
     )

@@ -17,6 +17,7 @@ from analysis.report.wording import (
     price,
     usd,
 )
+from analysis.setting import timed_shocks
 from sim.units import GWEI
 
 if TYPE_CHECKING:
@@ -40,10 +41,10 @@ def happenings(source: RunSource) -> list[str]:
 
 
 def _shocks(source: RunSource) -> list[str]:
-    shocks = sorted(source.scenario.get("shocks", []), key=lambda shock: shock.get("at") or 0.0)
+    shocks = timed_shocks(source.run.manifest)
     if not shocks:
         return ["The scenario has no shocks; prices and what participants do are all that moves."]
-    return [f"{clock(shock.get('at') or 0.0)}: {shock_words(shock)}." for shock in shocks]
+    return [f"{clock(time)}: {shock_words(shock)}." for time, shock in shocks]
 
 
 def shock_words(shock: dict[str, object]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from analysis.reading import Run
@@ -35,14 +34,6 @@ class LeftOut(NamedTuple):
 
     title: str
     reason: str
-
-
-def has_module(name: str) -> bool:
-    """Return whether this version has a module that a section is made with."""
-    try:
-        return find_spec(name) is not None
-    except ModuleNotFoundError:  # not even the package that it is in
-        return False
 
 
 @dataclass(frozen=True)

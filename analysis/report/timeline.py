@@ -8,6 +8,7 @@ from analysis.report import moments
 from analysis.report.blocks import Cell, Section, Table
 from analysis.report.happenings import shock_words
 from analysis.report.wording import clock, lasting, percent, plural, price, usd
+from analysis.setting import timed_shocks
 from sim.units import GWEI
 
 if TYPE_CHECKING:
@@ -43,8 +44,8 @@ def events_of(source: RunSource) -> list[Event]:
 
 def _given(source: RunSource) -> list[Event]:
     events = [
-        Event(shock.get("at") or 0.0, "shock", shock_words(shock))
-        for shock in source.scenario.get("shocks", [])
+        Event(time, "shock", shock_words(shock))
+        for time, shock in timed_shocks(source.run.manifest)
     ]
     if source.setting.warmup > 0.0:
         events.append(Event(source.setting.warmup, "warm-up ends", "statistics start"))

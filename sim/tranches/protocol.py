@@ -20,6 +20,7 @@ from sim.tranches.shocks import SHOCKS
 
 MECHANISM = Mechanism(
     kind=KIND,
+    role="tranche_investors",  # shares are worth what the vault holds
     config=TrancheVaultConfig,
     verbs=(
         Verb("deposit", verbs.on_deposit, 150_000),

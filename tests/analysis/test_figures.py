@@ -341,8 +341,8 @@ def test_six_names_differ_in_color_line_and_marker():
 
 
 def test_money_is_written_short():
-    shown = [money(amount) for amount in (0.0, 940.0, 12_400.0, 3.1e6, 2e9, -5e6)]
-    assert shown == ["$0", "$940", "$12.4k", "$3.1m", "$2.0bn", "$-5.0m"]
+    shown = [money(amount) for amount in (0.0, -0.4, 940.0, 12_400.0, 3.1e6, 2e9, -5e6, -12.0)]
+    assert shown == ["$0", "$0", "$940", "$12.4k", "$3.1m", "$2.0bn", "-$5.0m", "-$12"]
 
 
 def cut(end):

@@ -151,6 +151,9 @@ def test_the_manifest_tells_what_is_needed_to_repeat_the_run(on_disk):
     assert manifest["scenario"]["horizon"] == HOURS * 3_600
     assert len(manifest["content_hash"]) == len(manifest["code_version"]) == 64
     assert {"undertow", "mesa", "numpy", "numba", "python"} <= set(manifest["versions"])
+    assert set(manifest["scenario"]["populations"]) <= set(manifest["roles"])
+    assert manifest["roles"]["arbitrageur"] == "arbitrageurs"
+    assert manifest["shock_times"] == []
 
 
 def test_the_manifest_counts_the_work_that_was_done(on_disk):

@@ -13,7 +13,7 @@ from analysis.report.happenings import happenings, shock_words
 from analysis.report.reasons import who_gained, why
 from analysis.report.source import Repeat, RunSource
 from analysis.report.wording import arguments, clock, gain, lasting, listed, percent, plural
-from analysis.setting import Setting
+from analysis.setting import Setting, setting_of
 from tests.analysis.builders import crash_manifest, crash_run, frame
 from tests.analysis.report.pages import write_run
 
@@ -81,14 +81,8 @@ def test_losers_and_winners_are_named_by_class_in_order(tmp_path):
     ).assign(value=0.0, holding_gain=0.0, gas=0.0)
     manifest = {
         "seed": 1,
-        "scenario": {
-            "name": "three",
-            "populations": {
-                "a": {"kind": "suppliers"},
-                "b": {"kind": "liquidity_providers"},
-                "c": {"kind": "exploiter"},
-            },
-        },
+        "scenario": {"name": "three"},
+        "roles": {"a": "lenders", "b": "liquidity_providers", "c": "attacker"},
     }
     told = plain(who_gained(source_of(tmp_path / "run", manifest, {"equity": equity})))
     assert told.startswith(
@@ -100,13 +94,22 @@ def test_losers_and_winners_are_named_by_class_in_order(tmp_path):
 # --- classes --------------------------------------------------------------------------------------
 
 
-def test_a_population_belongs_to_the_class_of_its_kind_and_an_unknown_kind_is_its_own():
-    known = Setting(kinds={"x": "vault_owners", "y": "astrologers_of_price", "z": "keepers"})
-    assert class_of("x", known) == "borrowers"
-    assert class_of("y", known) == "astrologers of price"
-    assert class_of("z", known) == "liquidators"
+def test_a_class_is_the_role_that_the_run_tells_and_no_role_is_guessed():
+    roles = {"x": "wrapped_holders", "cdp": "treasury", "lock_and_mint": "treasury"}
+    known = Setting(kinds={"x": "bridge_users", "night_watch": "keepers"}, roles=roles)
+    assert class_of("x", known) == "wrapped holders"
+    assert class_of("night_watch", known) == "night watch"
+    assert class_of("cdp", known) == "treasury"
     assert class_of("lock_and_mint", known) == COVER
     assert class_of("outside/some_fund", known) == "some fund"
+
+
+def test_a_reaction_has_the_time_that_the_run_gave_it():
+    first = {"at": 3_600.0, "do": {"kind": "forge"}}
+    scenario = {"shocks": [{"at": None, "after": 1, "do": {"kind": "pause_bridge"}}, first]}
+    timed = setting_of({"scenario": scenario, "shock_times": [6_300.0, 3_600.0]})
+    assert timed.shocks == ((3_600.0, "forge"), (6_300.0, "pause bridge"))
+    assert setting_of({"scenario": scenario}).shocks == ((3_600.0, "forge"),)
 
 
 def test_gains_of_a_class_are_the_sums_of_its_populations():
@@ -117,8 +120,8 @@ def test_gains_of_a_class_are_the_sums_of_its_populations():
         "c": {**row, "trading_gain": 12.0},
         "idle": dict.fromkeys((*row, "trading_gain"), 0.0),
     }
-    kinds = {"a": "suppliers", "b": "rate_seekers", "c": "arbitrageurs", "idle": "accounts"}
-    gains = gains_by_class(by_population, Setting(kinds=kinds))
+    roles = {"a": "lenders", "b": "lenders", "c": "arbitrageurs", "idle": "traders"}
+    gains = gains_by_class(by_population, Setting(roles=roles))
     assert gains["trading_gain"].to_dict() == {"lenders": -12.0, "arbitrageurs": 12.0}
     assert gains.loc["lenders", "gas"] == 4.0
 
