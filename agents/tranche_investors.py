@@ -479,5 +479,4 @@ KIND = PopulationKind(
     fund=fund,
     view=TrancheInvestor,
     tokens=tokens,
-    role="tranche_investors",
 )

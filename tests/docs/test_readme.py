@@ -43,14 +43,8 @@ def test_every_command_is_listed():
 
 def test_options_it_names_exist():
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-<<<<<<< HEAD
     parameters = [parameter for one in commands.values() for parameter in one.params]
     known = {option for parameter in parameters for option in parameter.opts}
-=======
-    known = {
-        option for one in commands.values() for parameter in one.params for option in parameter.opts
-    }
->>>>>>> wire
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", TEXT)) <= known
 
 
