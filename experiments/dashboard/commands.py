@@ -1,6 +1,5 @@
 """The command `undertow dashboard`."""
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated
 
 import typer
@@ -37,6 +36,8 @@ def check_libraries() -> None:
 
 
 def _version_of(name: str) -> str | None:
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version(name)
     except PackageNotFoundError:
