@@ -347,17 +347,18 @@ def test_threads_in_a_worker_write_the_same_rows(write_study, tmp_path, monkeypa
 
 
 COLD = """
-import sys, time
+import sys
+from numba.core import event
 from experiments.studies import load_study
 from experiments.studies.plan import Plan
 from experiments.studies.store import Store
 from experiments.studies.worker import Job, ensure_compiled, run_one
 plan = Plan(load_study(sys.argv[1]))
 job = Job(plan.variation, plan.outcomes, plan.schema(), Store(sys.argv[2]), 100.0)
-started = time.process_time()
-ensure_compiled(job)
-assert run_one(job, next(plan.runs()))["status"] == "ok"
-print(time.process_time() - started)
+with event.install_recorder("numba:run_pass") as passes:
+    ensure_compiled(job)
+    assert run_one(job, next(plan.runs()))["status"] == "ok"
+print(len(passes.buffer))
 """
 
 
@@ -370,8 +371,9 @@ def test_of_three_workers_on_a_cold_node_one_compiles(write_study, tmp_path):
         subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
         for _ in range(3)
     ]
-    seconds = sorted(float(worker.communicate()[0]) for worker in workers)
-    assert seconds[1] < 0.3 * seconds[2]  # of processor time
+    passes = sorted(int(worker.communicate()[0]) for worker in workers)  # of the compiler
+    assert passes[2] > 1_000
+    assert passes[1] < 0.25 * passes[2]  # the faces that Python calls, which nobody waits for
 
 
 @pytest.mark.cluster
