@@ -8,6 +8,7 @@ import contextlib
 import os
 import signal
 import sys
+import time
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, NoReturn, TextIO
@@ -29,9 +30,8 @@ app = typer.Typer(
 )
 scenarios_app = typer.Typer(help="List, show and check scenarios.", no_args_is_help=True)
 app.add_typer(scenarios_app, name="scenarios")
-
-
 add_network_commands(app)
+
 PACKAGES = ("sim", "agents", "experiments", "analysis")
 _STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 _SCHEMA = "https://json-schema.org/draft/2020-12/schema"
@@ -379,9 +379,10 @@ def compile_engine() -> None:
     from experiments.scenario import load_scenario
     from experiments.warming import warm_up
 
+    started = time.perf_counter()
     prepare_engine([load_scenario(name) for name in _shipped_names()])
-    seconds = warm_up()
-    print(f"compiled code is ready ({seconds:.1f} s)")
+    warm_up()
+    print(f"compiled code is ready ({time.perf_counter() - started:.1f} s)")
 
 
 def _version(is_asked: bool) -> None:

@@ -45,7 +45,7 @@ def prepare_engine(scenarios: Sequence[Scenario]) -> None:
     if is_ready(scenarios):
         return
     say(
-        "undertow: compiling the engine for this machine; once per version, a few minutes ...",
+        "undertow: compiling the engine for this machine; once per version, about a minute ...",
         stderr=True,
     )
     say(f"undertow: compiled in {compile_all(scenarios):.0f} s", stderr=True)
