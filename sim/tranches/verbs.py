@@ -67,8 +67,8 @@ def show_value(state, ledger, prices, venues, row, now):  # type: ignore[no-unty
 
 
 @kernel
-def refusal(state, ledger, order, row, token, other):  # type: ignore[no-untyped-def]
-    """Return OK, or why a request of a tranche cannot be taken."""
+def refusal(state, ledger, order, row, other):  # type: ignore[no-untyped-def]
+    """Return OK, or why a request of a tranche cannot be taken; `other`: what it is to be paid in."""
     vault = state.vaults[row]
     if not can_redeem(vault):
         return HALTED
@@ -100,7 +100,7 @@ def on_deposit(binding, message):  # type: ignore[no-untyped-def]
         return HALTED
     if not 0.0 <= order.amount < math.inf:
         return BAD_AMOUNT
-    status = refusal(state, ledger, order, row, vault.cash, state.share[row, k])
+    status = refusal(state, ledger, order, row, state.share[row, k])
     if status != OK:
         return status
     status = transfer(
@@ -143,7 +143,7 @@ def on_redeem(binding, message):  # type: ignore[no-untyped-def]
     token, amount = state.share[row, k], order.amount
     if amount == math.inf:
         amount = balance_of(ledger, order.group, order.row, token)
-    status = refusal(state, ledger, order, row, token, vault.cash)
+    status = refusal(state, ledger, order, row, vault.cash)
     if status == OK and amount == 0.0:
         status = ZERO_AMOUNT
     if status != OK:
