@@ -19,6 +19,7 @@ from sim.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from concurrent.futures import Executor, Future
     from pathlib import Path
 
     from sim.records import Table
@@ -164,8 +165,8 @@ def _part(values: Mapping[str, Any], start: int, end: int) -> dict[str, Any]:
 class SampleBuffer:
     """Many samples of a few rows each, which become columns together.
 
-    A sample is kept as it came, for that is quick; lengths and names are looked at when thousands
-    are joined.
+    Nearly all samples of a table are of the same shape: they are laid into blocks, a row a sample,
+    which are columns already.
 
     Parameters
     ----------
@@ -175,70 +176,91 @@ class SampleBuffer:
     def __init__(self, table: Table) -> None:
         self.table = table
         self.n_samples = self.n_rows = 0
-        self._parts: dict[str, list[Any]] = {column.name: [] for column in table.columns}
-        self._text = [column.name for column in table.columns if column.kind == "text"]
+        self._names = [column.name for column in table.columns]
+        self._text = [k for k, column in enumerate(table.columns) if column.kind == "text"]
+        self._blocks: list[_Block] = []
 
     def append(self, columns: Mapping[str, Any]) -> None:
         """Keep a copy of a sample: arrays of one length, or one number for all rows."""
-        n = 1
-        for name, parts in self._parts.items():
-            value = columns[name]
-            if isinstance(value, np.ndarray):
-                value, n = value.copy(), len(value)
-            elif isinstance(value, Text):
-                value = Text(value.codes.copy(), value.names)
-            parts.append(value)
+        values = [columns[name] for name in self._names]
+        for k in self._text:
+            if not isinstance(values[k], Text):
+                values[k] = Text(np.arange(len(values[k])), list(values[k]))
+        if not (self._blocks and self._blocks[-1].take(values)):
+            block = _Block(self.table, values)
+            block.take(values)
+            self._blocks.append(block)
         self.n_samples += 1
-        self.n_rows += n
+        self.n_rows += self._blocks[-1].n_rows
 
     def empty(self) -> dict[str, Any]:
         """Return all samples as columns, and forget them."""
-        lengths = self._lengths()
-        joined: dict[str, Any] = {}
-        for name, parts in self._parts.items():
-            joined[name] = (
-                _join_text(parts, lengths) if name in self._text else _join(parts, lengths)
-            )
-            parts.clear()
+        blocks, self._blocks = self._blocks, []
         self.n_samples = self.n_rows = 0
-        return joined
+        return {name: _joined(k, blocks) for k, name in enumerate(self._names)}
 
-    def _lengths(self) -> np.ndarray:
-        """Return the rows of each sample: int64, (n_samples,)."""
-        lengths = np.full(self.n_samples, -1)
-        for name, parts in self._parts.items():
-            rows = np.array([_rows_of(part) for part in parts])
-            wrong = np.flatnonzero((rows >= 0) & (lengths >= 0) & (rows != lengths))
-            if len(wrong):
+
+class _Block:
+    """Samples of one shape: as many rows each, the same columns constant, the same names."""
+
+    def __init__(self, table: Table, values: Sequence[Any]) -> None:
+        self._size = 16
+        self._count = 0
+        self.names = [value.names if isinstance(value, Text) else None for value in values]
+        parts = [value.codes if isinstance(value, Text) else value for value in values]
+        self._lengths = [len(part) if hasattr(part, "__len__") else None for part in parts]
+        lengths = [length for length in self._lengths if length is not None]
+        self.n_rows = lengths[0] if lengths else 1  # numbers alone make one row
+        for column, length in zip(table.columns, self._lengths, strict=True):
+            if length is not None and length != self.n_rows:
                 raise EngineError(
-                    f"record {self.table.name}: column {name} has {rows[wrong[0]]} rows, those "
-                    f"before it have {lengths[wrong[0]]}; give it as many, or one number for all"
+                    f"record {table.name}: column {column.name} has {length} rows, those "
+                    f"before it have {self.n_rows}; give it as many, or one number for all"
                 )
-            lengths = np.maximum(lengths, rows)
-        return np.asarray(np.abs(lengths))  # numbers alone make one row
+        self._columns = [np.empty((self._size, *np.shape(p)), np.asarray(p).dtype) for p in parts]
+
+    def take(self, values: Sequence[Any]) -> bool:
+        """Keep a sample; False where it is of another shape."""
+        parts = []
+        for value, length, names in zip(values, self._lengths, self.names, strict=True):
+            part = value
+            if names is not None:
+                if not isinstance(value, Text) or value.names is not names:
+                    return False
+                part = value.codes
+            if (len(part) if hasattr(part, "__len__") else None) != length:
+                return False
+            parts.append(part)
+        if self._count == self._size:
+            self._grow()
+        for column, part in zip(self._columns, parts, strict=True):
+            column[self._count] = part
+        self._count += 1
+        return True
+
+    def _grow(self) -> None:
+        self._size *= 2
+        for k, column in enumerate(self._columns):
+            self._columns[k] = np.empty((self._size, *column.shape[1:]), column.dtype)
+            self._columns[k][: self._count] = column
+
+    def column(self, k: int) -> np.ndarray:
+        """Return a column of all samples: (n_samples * n_rows,)."""
+        found = self._columns[k][: self._count]
+        return np.repeat(found, self.n_rows) if self._lengths[k] is None else found.ravel()
 
 
-def _rows_of(value: Any) -> int:
-    """Return how many rows a column has; -1 for one number for all."""
-    if isinstance(value, Text):
-        return len(value.codes)
-    return len(value) if hasattr(value, "__len__") else -1
-
-
-def _join(parts: list[Any], lengths: np.ndarray) -> np.ndarray:
-    if all(isinstance(part, np.ndarray) for part in parts):
-        return np.asarray(np.concatenate(parts))
-    if not any(hasattr(part, "__len__") for part in parts):
-        return np.repeat(np.array(parts), lengths)
-    filled = zip(parts, lengths.tolist(), strict=True)
-    return np.asarray(np.concatenate([np.broadcast_to(part, n) for part, n in filled]))
-
-
-def _join_text(parts: list[Any], lengths: np.ndarray) -> Text:
-    """Return text of all samples, whose lists of names may differ."""
+def _joined(k: int, blocks: Sequence[_Block]) -> Any:
+    """Return column `k` of all blocks, whose lists of names may differ."""
+    parts = [block.column(k) for block in blocks]
+    lists = [block.names[k] for block in blocks]
+    if lists[0] is None:
+        return np.concatenate(parts)
+    if all(names is lists[0] for names in lists):
+        return Text(np.concatenate(parts), lists[0])
     names = _Names()
-    codes = [names.codes_of(part) for part in parts]
-    return names.text(_join(codes, lengths))
+    texts = [Text(p, found) for p, found in zip(parts, lists, strict=True) if found is not None]
+    return names.text(np.concatenate([names.codes_of(text) for text in texts]))
 
 
 class TableWriter:
@@ -246,13 +268,21 @@ class TableWriter:
 
     Small batches are gathered first: a Parquet row group of ten rows costs as much as one of ten
     thousand.
+
+    Parameters
+    ----------
+    table : whose rows they are
+    folder : where the file goes; None keeps the rows in memory
+    thread : writes while the world goes on, a batch of each table at a time; None writes at once
     """
 
-    def __init__(self, table: Table, folder: Path | None) -> None:
+    def __init__(self, table: Table, folder: Path | None, thread: Executor | None = None) -> None:
         self.table = table
         self.schema = schema_of(table)
         self.n_rows = 0
-        self._waiting = RowBuffer(table, _ROWS_A_GROUP, self._write)
+        self._waiting = RowBuffer(table, _ROWS_A_GROUP, self._hand_on)
+        self._thread = thread
+        self._writing: Future[None] | None = None
         self._digests = {column.name: hashlib.sha256() for column in table.columns}
         self._batches: list[pa.Table] = []
         self._writer = None
@@ -266,6 +296,19 @@ class TableWriter:
     def append(self, columns: Mapping[str, Any]) -> None:
         """Append columns of one length; text as `Text` or as a list of strings."""
         self.n_rows += self._waiting.append(columns)
+
+    def _hand_on(self, columns: dict[str, Any]) -> None:
+        self._settle()
+        if self._thread is None:
+            self._write(columns)
+        else:
+            self._writing = self._thread.submit(self._write, columns)
+
+    def _settle(self) -> None:
+        """Wait for what is being written; raise what went wrong with it."""
+        if self._writing is not None:
+            writing, self._writing = self._writing, None
+            writing.result()
 
     def _write(self, columns: dict[str, Any]) -> None:
         arrays = []
@@ -288,6 +331,7 @@ class TableWriter:
     def close(self) -> None:
         """Write what waits and finish the file."""
         self._waiting.empty()
+        self._settle()
         if self._writer is not None:
             self._writer.close()
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from experiments.fill_records import EngineRecords
@@ -52,6 +53,7 @@ class Recorder:
             (self.samples.take_positions, config.position_seconds),
             (self.holdings.take, config.position_seconds),
             (self.samples.take_equity, config.equity_seconds),
+            (self.samples.take_depth, config.equity_seconds),
             (world.check, config.check_seconds),
         ):
             if every > 0:
@@ -103,9 +105,10 @@ class Recorder:
 def _open_writers(folder: Path | None) -> dict[str, TableWriter]:
     """Return a writer for each record table; where one fails, the files are left as they are."""
     writers: dict[str, TableWriter] = {}
+    thread = None if folder is None else ThreadPoolExecutor(1, "records")
     try:
         for name, table in TABLES.items():
-            writers[name] = TableWriter(table, folder)
+            writers[name] = TableWriter(table, folder, thread)
     except OSError:  # the disk is full: nobody is to finish them when they are forgotten
         for writer in writers.values():
             writer.abandon()

@@ -104,8 +104,6 @@ class Samples:
         for name, found in world.sample().items():
             for columns in found:
                 self.add(name, self._complete(columns) if name == "pools" else columns)
-                if name == "pools":
-                    self._take_depth(columns["venue"])
         self._take_prices()
         self._take_activity()
 
@@ -124,17 +122,22 @@ class Samples:
             "lvr_usd": venues.lvr[venue],
         }
 
-    def _take_depth(self, pools: np.ndarray) -> None:
+    def take_depth(self) -> None:
+        """Sample what it costs to move the price of every pool."""
         world, n = self._world, len(MOVES)
-        usd = measure_depth(world.venues, np.asarray(pools), world.prices.reference)
-        self.add(
-            "depth",
-            {
-                "venue": np.repeat(pools, n),
-                "move": np.tile(MOVES, len(pools)),
-                "usd": usd.ravel(),
-            },
-        )
+        world.flush()
+        world.refresh_prices()
+        for columns in world.sample().get("pools", ()):
+            pools = np.asarray(columns["venue"])
+            usd = measure_depth(world.venues, pools, world.prices.reference)
+            self.add(
+                "depth",
+                {
+                    "venue": np.repeat(pools, n),
+                    "move": np.tile(MOVES, len(pools)),
+                    "usd": usd.ravel(),
+                },
+            )
 
     def _take_prices(self) -> None:
         now, prices = self._world.now, self._world.prices

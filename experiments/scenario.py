@@ -256,7 +256,9 @@ class RecordConfig(Config):
     holding_accounts: bool = Field(
         False, description="List holdings account by account, not only by population."
     )
-    equity_seconds: Every = Field(600.0, description="Between samples of equity; 0: none.")
+    equity_seconds: Every = Field(
+        600.0, description="Between samples of equity and of depth; 0: none."
+    )
     check_seconds: Every = Field(
         3_600.0,
         description="Between checks of conservation and of every protocol's invariants; 0: only at "

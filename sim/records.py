@@ -160,7 +160,7 @@ POOLS = Table(
 )
 DEPTH = Table(
     "depth",
-    "what must be paid into every pool to move its marginal price, at each sample",
+    "what must be paid into every pool to move its marginal price, as often as equity",
     _columns(
         """
         time  | float64 | s        | time of the sample

@@ -68,7 +68,7 @@ def show_value(state, ledger, prices, venues, row, now):  # type: ignore[no-unty
 
 @kernel
 def refusal(state, ledger, order, row, other):  # type: ignore[no-untyped-def]
-    """Return OK, or why a request of a tranche cannot be taken; `other`: what it is to be paid in."""
+    """Return OK, or why a request of a tranche, against token `other`, cannot be taken."""
     vault = state.vaults[row]
     if not can_redeem(vault):
         return HALTED

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
@@ -147,6 +149,40 @@ def test_samples_of_unequal_length_or_missing_are_a_fault():
         SampleBuffer(PRICES).append({k: v for k, v in _columns(2).items() if k != "reference"})
     buffer = SampleBuffer(PRICES)
     buffer.append(_columns(2))
-    buffer.append(_columns(2) | {"reference": np.zeros(1)})
     with pytest.raises(EngineError, match=r"prices: column reference has 1 rows, .* have 2"):
-        buffer.empty()
+        buffer.append(_columns(2) | {"reference": np.zeros(1)})
+
+
+def test_many_samples_of_changing_shape_keep_their_order():
+    buffer, names = SampleBuffer(PRICES), ["x", "y", "z"]
+    sizes = [2] * 40 + [3] * 5 + [1, 2]
+    for k, n in enumerate(sizes):
+        sample = {**_columns(n), "time": float(k), "asset": Text(np.arange(n), names)}
+        buffer.append(sample)
+    joined = buffer.empty()
+    assert joined["time"].tolist() == [float(k) for k, n in enumerate(sizes) for _ in range(n)]
+    assert joined["asset"].codes.tolist() == [row for n in sizes for row in range(n)]
+
+
+def test_a_thread_writes_the_same_file_and_its_faults_come_back(tmp_path):
+    tables = []
+    for place, thread in ((tmp_path / "a", None), (tmp_path / "b", ThreadPoolExecutor(1))):
+        place.mkdir()
+        writer = TableWriter(PRICES, place, thread)
+        for _ in range(3):
+            writer.append(_columns(60_000))
+        writer.close()
+        tables.append((writer.digest(), (place / "prices.parquet").read_bytes()))
+    assert tables[0] == tables[1]
+
+
+def test_what_goes_wrong_in_the_thread_is_raised_where_the_rows_came_from(tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    writer = TableWriter(PRICES, tmp_path, ThreadPoolExecutor(1))
+    monkeypatch.setattr(writer._writer, "write_table", fail)
+    writer.append(_columns(50_000))
+    with pytest.raises(OSError, match="No space left"):
+        writer.append(_columns(50_000))
+    writer.abandon()
