@@ -52,8 +52,7 @@ class Recorder:
             (self.samples.take_state, config.sample_seconds),
             (self.samples.take_positions, config.position_seconds),
             (self.holdings.take, config.position_seconds),
-            (self.samples.take_equity, config.equity_seconds),
-            (self.samples.take_depth, config.equity_seconds),
+            (self.samples.take_values, config.equity_seconds),
             (world.check, config.check_seconds),
         ):
             if every > 0:

@@ -63,6 +63,7 @@ class Samples:
         ]
         self._stuck = np.zeros(len(engine.activity))
         self._claims: tuple[int, list[Claim]] = (-1, [])
+        self._pools: list[np.ndarray] = []
         self._start = world.holdings()
         self._start_price = world.prices.fundamental.copy()
         self._start_accounts = world.account_holdings()
@@ -101,7 +102,9 @@ class Samples:
         world = self._world
         world.flush()
         world.refresh_prices()
-        for name, found in world.sample().items():
+        sampled = world.sample()
+        self._pools = [np.array(columns["venue"]) for columns in sampled.get("pools", ())]
+        for name, found in sampled.items():
             for columns in found:
                 self.add(name, self._complete(columns) if name == "pools" else columns)
         self._take_prices()
@@ -122,13 +125,10 @@ class Samples:
             "lvr_usd": venues.lvr[venue],
         }
 
-    def take_depth(self) -> None:
-        """Sample what it costs to move the price of every pool."""
+    def _take_depth(self) -> None:
+        """Sample what it costs to move the price of every pool that has been sampled."""
         world, n = self._world, len(MOVES)
-        world.flush()
-        world.refresh_prices()
-        for columns in world.sample().get("pools", ()):
-            pools = np.asarray(columns["venue"])
+        for pools in self._pools:
             usd = measure_depth(world.venues, pools, world.prices.reference)
             self.add(
                 "depth",
@@ -191,11 +191,15 @@ class Samples:
 
     # --- equity ----------------------------------------------------------------------------------
 
-    def take_equity(self) -> None:
-        """Sample the value of every group and of every outside account."""
+    def take_values(self) -> None:
+        """Sample what groups and outside accounts have, and what it costs to move pools."""
+        self._world.flush()
+        self._world.refresh_prices()
+        self._take_equity()
+        self._take_depth()
+
+    def _take_equity(self) -> None:
         world = self._world
-        world.flush()
-        world.refresh_prices()
         claims, price = self.claims(), world.prices.fundamental
         change = price - self._start_price
         held = world.holdings(claims), world.outside_holdings(claims)
