@@ -5,6 +5,7 @@ Only typer and the standard library are imported here; each command loads what i
 """
 
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -33,6 +34,7 @@ app.add_typer(scenarios_app, name="scenarios")
 add_network_commands(app)
 
 PACKAGES = ("sim", "agents", "experiments", "analysis")
+_GARBAGE_AFTER = 100_000  # objects; most that libraries make stay, and are walked every 700
 _STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 _SCHEMA = "https://json-schema.org/draft/2020-12/schema"
 
@@ -422,6 +424,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 def _run(arguments: list[str] | None) -> int | str | None:
     """Run a command; return its exit code."""
+    gc.set_threshold(_GARBAGE_AFTER)
     try:
         app(arguments, prog_name="undertow")
     except SystemExit as end:
