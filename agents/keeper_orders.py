@@ -122,7 +122,7 @@ def best_purchase(keepers, cdp, prices, venues, row, most, price, cost):  # type
 
 
 @kernel
-def add_sale(keepers, box, venues, order, pool, side, paid):  # type: ignore[no-untyped-def]
+def add_sale(box, venues, order, pool, side, paid):  # type: ignore[no-untyped-def]
     """Append the sale in a pool of what an order gives, for no less than it pays."""
     if pool < 0:
         return
@@ -148,7 +148,7 @@ def take_from(keepers, cdp, box, ledger, prices, venues, row, number, purse, clo
     order = prepare(keepers, box, venues, TAKE, row, number, amount, now)
     order.price_limit, order.limit = price, _ACCEPTED * amount
     paid = amount * price
-    add_sale(keepers, box, venues, order, pool, side, paid * _ACCEPTED)
+    add_sale(box, venues, order, pool, side, paid * _ACCEPTED)
     is_sent = send(keepers, cdp, box, ledger, order, TAKE, paid, now)
     return is_sent, paid if is_sent else 0.0
 
@@ -170,7 +170,7 @@ def liquidate(keepers, cdp, box, ledger, prices, venues, row, vault, purse, pare
         return False, 0.0
     order = prepare(keepers, box, venues, LIQUIDATE, row, vault, paid, now)
     order.limit, order.parent = _ACCEPTED * amount, parent
-    add_sale(keepers, box, venues, order, pool, side, paid * _ACCEPTED)
+    add_sale(box, venues, order, pool, side, paid * _ACCEPTED)
     is_sent = send(keepers, cdp, box, ledger, order, LIQUIDATE, paid, now)
     return is_sent, paid if is_sent else 0.0
 

@@ -252,7 +252,7 @@ def look(people, lending, venues, market, now):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def leave(people, lending, box, ledger, venues, row, clock):  # type: ignore[no-untyped-def]
+def leave(people, lending, box, venues, row, clock):  # type: ignore[no-untyped-def]
     """Ask for what there is cash for, and come back for the rest."""
     position, reserve = people.position[row], people.number[2]
     claim = claim_of(lending, position, reserve, clock.now)
@@ -321,7 +321,7 @@ def react(binding, message):  # type: ignore[no-untyped-def]
         if people.due[row] > clock.now:
             continue
         if people.is_leaving[row] == 1:
-            leave(people, lending, box, ledger, venues, row, clock)
+            leave(people, lending, box, venues, row, clock)
         elif people.is_leaving[row] == -1:
             come_back(people, box, ledger, venues, lending, row, clock)
         elif people.is_leaving[row] == BY_LOAN:

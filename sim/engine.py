@@ -236,7 +236,7 @@ def include(box, tables, ledger, prices, venues, slot, clock):  # type: ignore[n
 
 
 @kernel
-def offer_background(box, background, chain, address, below):  # type: ignore[no-untyped-def]
+def offer_background(background, chain, address, below):  # type: ignore[no-untyped-def]
     """Return the best bucket of background bids that may enter, below one, or -1.
 
     Its key and price stand in the scratch order then.
@@ -300,14 +300,14 @@ def build_block(box, tables, ledger, prices, venues, background, clock):  # type
     chain.n_included = chain.n_failed = 0
     gas, others, kept, shelf = 0, 0.0, 0, box.heap.shape[1] - 1
     prepare(box, background, tables, prices, clock)
-    k = offer_background(box, background, chain, address, N_PRICES)
+    k = offer_background(background, chain, address, N_PRICES)
     while gas + others + LEAST_GAS <= chain.gas_limit:
         if k >= 0 and (
             chain.pending == 0 or background.order[0].key > box.orders[box.heap[number, 0]].key
         ):
             room = chain.gas_limit - gas - others
             others += include_background(box, background, chain, clock, k, room)
-            k = offer_background(box, background, chain, address, k)
+            k = offer_background(background, chain, address, k)
             continue
         if chain.pending == 0:
             break

@@ -138,7 +138,7 @@ def quote_trade(prices, token_in, token_out, amount):  # type: ignore[no-untyped
 
 
 @kernel
-def book_impact(market, prices, sold, bought, usd, out, now):  # type: ignore[no-untyped-def]
+def book_impact(market, sold, bought, usd, out, now):  # type: ignore[no-untyped-def]
     """Book the impact that a trade would have where impact is cut, and what it is paid more."""
     gap = market.permanent[bought] + transient_at(market, bought, now)
     gap -= market.permanent[sold] + transient_at(market, sold, now)
@@ -321,7 +321,7 @@ def _trade(binding, message):  # type: ignore[no-untyped-def]
     prices.traded[prices.asset[token_out]] += usd
     sold, bought = prices.asset[token_in], prices.asset[token_out]
     paid = out * prices.reference[token_out]
-    book_impact(market, prices, sold, bought, usd, paid, order.time)
+    book_impact(market, sold, bought, usd, paid, order.time)
     apply_trade(prices, prices.asset[token_in], -usd, order.time)
     apply_trade(prices, prices.asset[token_out], usd, order.time)
     update_prices(prices, order.time)

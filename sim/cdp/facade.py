@@ -121,7 +121,7 @@ class CdpMarket:
     def deposit(self, user: Hashable, amount: float) -> float:
         """Add collateral to a user's vault, which is opened with it; returns the amount."""
         row = self._vault(user)
-        outcome = vault.deposit(self.state, row, float(amount), math.inf, self.now)
+        outcome = vault.deposit(self.state, row, float(amount), math.inf)
         return float(self._settle("deposit", user, outcome)[0])
 
     def withdraw(self, user: Hashable, amount: float = math.inf) -> float:

@@ -103,7 +103,7 @@ def take_scaled(state, vault, scaled):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def deposit(state, vault, amount, held, now):  # type: ignore[no-untyped-def]
+def deposit(state, vault, amount, held):  # type: ignore[no-untyped-def]
     """Add collateral: (status, amount); BAD_AMOUNT, ZERO_AMOUNT or INSUFFICIENT_FUNDS."""
     if not 0.0 <= amount < math.inf:
         return BAD_AMOUNT, 0.0

@@ -102,7 +102,7 @@ def on_deposit(binding, message):  # type: ignore[no-untyped-def]
         return NO_POSITION
     token = state.markets[row].collateral_token
     held = balance_of(ledger, order.group, order.row, token)
-    status, paid = vault.deposit(state, order.a, order.amount, held, order.time)
+    status, paid = vault.deposit(state, order.a, order.amount, held)
     if status == OK:
         own, account = desk.group[0], desk.account[row]
         transfer(ledger, order.group, order.row, own, account, token, paid)
