@@ -95,18 +95,16 @@ def _modes(
         if not labels:
             problem = f"market {market} has no efficiency modes: give 0, or leave the column out"
             _refuse(book, mine, f"mode is {number}; {problem}")
-        if label not in labels:
+        if label is None or label not in labels:
             problem = f"for which modes gives {'no label' if label is None else repr(label)}"
-            known = f"market {market} has {', '.join(labels)}"
-            example = f"modes: {{{number}: {next(iter(labels))}}}"
-            _refuse(book, mine, f"mode is {number}, {problem}; {known}: name one, such as {example}")
+            known = f"market {market} has {', '.join(labels)}: name one, such as modes: "
+            known += f"{{{number}: {next(iter(labels))}}}"
+            _refuse(book, mine, f"mode is {number}, {problem}; {known}")
         modes[book.account[mine]] = mode_of(world, venue, label)
     return modes
 
 
-def _check_modes(
-    world: World, book: PositionFile, reserves: np.ndarray, modes: np.ndarray
-) -> None:
+def _check_modes(world: World, book: PositionFile, reserves: np.ndarray, modes: np.ndarray) -> None:
     """Refuse debts of what cannot be owed in the efficiency mode of the account."""
     state, _ = world.states[KIND]
     for row in np.flatnonzero((book.debt > 0.0) & (modes[book.account] >= 0)).tolist():

@@ -111,9 +111,7 @@ def test_accounts_of_a_file_are_in_their_efficiency_modes(tmp_path):
     """The same book of 20,000 USD against 12,000: threshold 0.8 outside the mode, 0.95 in it."""
     rows = ("ann,ETH,10,0,1", "ann,USD,0,12000,1", "bob,USD,30000,0,0", "cid,ETH,10,0,0")
     rows += ("cid,USD,0,12000,0",)
-    world = world_with(
-        tmp_path, *rows, head=MODE_HEAD, market=MODES, source=", modes: {1: near}"
-    )
+    world = world_with(tmp_path, *rows, head=MODE_HEAD, market=MODES, source=", modes: {1: near}")
     assert health(world) == pytest.approx([19_000 / 12_000, np.inf, 16_000 / 12_000])
     assert world.shared[LendingState].positions["mode"].tolist() == [0, -1, -1]
 
@@ -152,8 +150,10 @@ REFUSED = {
     ),
     "mode without a label": (
         {"rows": ("ann,ETH,1,0,7",), "head": MODE_HEAD, "market": MODES},
-        "line 2: mode is 7, for which modes gives no label; market market has near: name one, such "
-        "as modes: {7: near}",
+        (
+            "line 2: mode is 7, for which modes gives no label; market market has near: name one, such "
+            "as modes: {7: near}"
+        ),
     ),
     "label that is not there": (
         {
@@ -180,8 +180,10 @@ REFUSED = {
             "market": MODES,
             "source": ", modes: {1: near}",
         },
-        "line 4: debt is 1 ETH, which cannot be owed in the efficiency mode of the account; name "
-        "it in borrowable_assets, or give mode 0",
+        (
+            "line 4: debt is 1 ETH, which cannot be owed in the efficiency mode of the account; name "
+            "it in borrowable_assets, or give mode 0"
+        ),
     ),
     "modes twice": (
         {
