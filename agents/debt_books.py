@@ -131,9 +131,10 @@ def _enter_drawn(world: World, site: PopulationSite, mode: int) -> FileBook:
     return FileBook(positions, debts, health)
 
 
-def _enter_file(world: World, site: PopulationSite) -> FileBook:
+def _enter_file(world: World, site: PopulationSite, mode: int) -> FileBook:
     """Enter the positions of a file."""
-    book = enter_file(world, world.venue(site.config.market), site.group, site.config.positions)
+    config = site.config
+    book = enter_file(world, world.venue(config.market), site.group, config.positions, mode)
     if len(book.position) != site.rows:
         raise InputError(
             f"count is {site.rows}, and the file has {len(book.position)} accounts; leave count out"
@@ -146,7 +147,8 @@ def enter_debts(world: World, site: PopulationSite, mode: int = -1) -> FileBook:
 
     Parameters
     ----------
-    mode : efficiency mode in which they are, -1: none; decides what a drawn health factor means
+    mode : efficiency mode in which they are, -1: none or as the file says; decides what a drawn
+        health factor means
 
     Raises
     ------
@@ -155,7 +157,8 @@ def enter_debts(world: World, site: PopulationSite, mode: int = -1) -> FileBook:
     """
     is_drawn = site.config.positions is None
     try:
-        return _enter_drawn(world, site, mode) if is_drawn else _enter_file(world, site)
+        enter_all = _enter_drawn if is_drawn else _enter_file
+        return enter_all(world, site, mode)
     except InputError as error:
         place = site.name if is_drawn else f"{site.name}.positions.file"
         raise InputError(f"populations.{place}: {error}") from None

@@ -94,7 +94,7 @@ def goal_of(binding, row, amount0, amount1):  # type: ignore[no-untyped-def]
 
     Returns
     -------
-    lower, upper : ticks; a keeper's range is centered
+    lower, upper : ticks; a range that is not full is centered
     side, amount, out, loss : the swap and its loss as a share of it; amount 0: none
     share : of the liquidity in range that it would have, as a fraction
     """
@@ -105,8 +105,7 @@ def goal_of(binding, row, amount0, amount1):  # type: ignore[no-untyped-def]
     active = 0.0
     if site[2] < 0:
         active = pools.pool[pool].liquidity
-        if people.style[row] == KEEPER:
-            lower, upper = centered_range(pools, pool, lower, upper)
+        lower, upper = centered_range(pools, pool, lower, upper)
     unit0, unit1 = unit_of(binding, reserves, venues, site, lower, upper)
     side, amount = swap_to_fit(venues, venue, amount0, amount1, unit0, unit1)
     out, loss = swap_loss(venues, venue, side, amount) if amount > 0.0 else (0.0, 0.0)

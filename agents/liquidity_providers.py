@@ -15,12 +15,12 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from agents.arrivals import Arrivals, make_arrivals, wake_at
+from agents.liquidity_book import enter_liquidity
 from agents.liquidity_plans import (
     IN,
     KEEPER,
     LEAVER,
     NEVER,
-    PASSIVE,
     SHARE,
     VENUE,
     ProviderState,
@@ -37,8 +37,9 @@ from agents.pool_history import (
 )
 from agents.population import ColumnarAgent
 from sim.amm.concentrated_state import ConcentratedState
-from sim.amm.concentrated_venue import Openings, position_holdings, provide, range_around
-from sim.amm.constant_product import ConstantProductState, scale_pool
+from sim.amm.concentrated_venue import position_holdings
+from sim.amm.constant_product import ConstantProductState
+from sim.amm.pool_files import LiquiditySource, one_of
 from sim.draws import normal_column, uniform_column
 from sim.errors import InputError
 from sim.registry import Channel, Config, PopulationKind, PopulationSite
@@ -54,11 +55,22 @@ class LiquidityProvidersConfig(Config):
     kind: Literal["liquidity_providers"]
     chain: str = Field(description="Chain of the pool.")
     pool: str = Field(description="Pool to which they provide.")
-    count: int = Field(gt=0, le=1_000_000, description="Number of providers.")
-    value_usd: float = Field(
+    count: int | None = Field(
+        None,
+        gt=0,
+        le=1_000_000,
+        description="Number of providers; with ranges that of the ranges in the file.",
+    )
+    value_usd: float | None = Field(
+        None,
         gt=0.0,
-        description="Value they bring at the start.",
+        description="Value they bring at the start; or give ranges.",
         json_schema_extra={"unit": "USD", "stress": {"liquidity_scale": "multiply"}},
+    )
+    ranges: LiquiditySource | None = Field(
+        None,
+        description="File of the ranges that they hold at the start, in place of value_usd: one "
+        "provider for each range; those of one owner decide alike.",
     )
     pareto_tail: float = Field(
         1.2, gt=0.5, le=10.0, description="Tail index of their sizes; 1.2: the top 1 % hold half."
@@ -131,6 +143,11 @@ class LiquidityProvidersConfig(Config):
 
     @model_validator(mode="after")
     def _check(self) -> LiquidityProvidersConfig:
+        if self.ranges is None and self.count is None:
+            raise ValueError("count is missing; give it and value_usd, or ranges")
+        one_of(self.value_usd, self.ranges, "ranges")
+        if self.ranges is not None and self.ranges.price == "from_file":
+            raise ValueError("price: from_file of ranges is said where the pool is; leave it out")
         if self.keeper_share + self.leaver_share > 1.0 + 1e-12:
             raise ValueError(
                 f"keeper_share + leaver_share is {self.keeper_share + self.leaver_share:g}; "
@@ -150,24 +167,22 @@ def make(world: World, site: PopulationSite) -> tuple[ProviderState, PoolHistory
     """Return the columns of a population of providers, and put its liquidity into the pool."""
     config, n, seed = site.config, site.rows, world.seed
     venue = world.venue(config.pool)
-    value, style = _sizes_and_styles(world, site)
-    is_concentrated = _check_pool(world, site, venue)
-    enter_pool = _enter_ranges if is_concentrated else _enter_shares
-    lower, upper, share = enter_pool(world, site, venue, value, style)
-    delay = np.exp(config.delay_log_sd * normal_column(seed, f"{site.name}:delay", n))
+    book = enter_liquidity(world, site, venue, has_ranges=_check_pool(world, site, venue))
+    lots = normal_column(seed, f"{site.name}:delay", n)[book.owner]
+    delay = np.exp(config.delay_log_sd * lots)
     state = ProviderState(
-        style=style,
+        style=book.style,
         stage=np.full(n, IN, np.int64),
-        tick_lower=lower,
-        tick_upper=upper,
-        entry_usd=value,
+        tick_lower=book.tick_lower,
+        tick_upper=book.tick_upper,
+        entry_usd=book.value_usd,
         delay=np.ceil(delay * ticks(config.delay_hours * HOUR)).astype(np.int64),
         n_moves=np.zeros(n, np.int64),
         moved=np.full(n, -NEVER, np.int64),
         expires=np.zeros(n, np.int64),
         bought=np.zeros(n, np.int64),
         mark=np.zeros(n),
-        number=np.array([site.group, venue, share], np.int64),
+        number=np.array([site.group, venue, book.share], np.int64),
         terms=np.array(
             [
                 _gas_reserve(world, site),
@@ -186,16 +201,7 @@ def make(world: World, site: PopulationSite) -> tuple[ProviderState, PoolHistory
         config.fear_par,
         config.fear_discount,
     )
-    return state, history, _wheel_of(seed, site, style)
-
-
-def _sizes_and_styles(world: World, site: PopulationSite) -> tuple[np.ndarray, np.ndarray]:
-    config, n, seed = site.config, site.rows, world.seed
-    raw = uniform_column(seed, f"{site.name}:size", n) ** (-1.0 / config.pareto_tail)
-    pick = uniform_column(seed, f"{site.name}:style", n)
-    edges = [config.keeper_share, config.keeper_share + config.leaver_share]
-    style = np.array([KEEPER, LEAVER, PASSIVE])[np.searchsorted(edges, pick, side="right")]
-    return raw * (config.value_usd / raw.sum()), style.astype(np.int64)
+    return state, history, _wheel_of(seed, site, book.style)
 
 
 def _check_pool(world: World, site: PopulationSite, venue: int) -> bool:
@@ -211,6 +217,10 @@ def _check_pool(world: World, site: PopulationSite, venue: int) -> bool:
             f"populations.{site.name}.keeper_share ({site.config.keeper_share:g}) must be 0: "
             f"'{site.config.pool}' has no ranges"
         )
+    if site.config.ranges is not None and kind == "constant_product":
+        raise InputError(
+            f"populations.{site.name}.ranges: '{site.config.pool}' has no ranges; give value_usd"
+        )
     return kind == "concentrated_liquidity"
 
 
@@ -221,48 +231,6 @@ def _wheel_of(seed: int, site: PopulationSite, style: np.ndarray) -> Arrivals:
     for row in np.flatnonzero(style == KEEPER):
         wake_at(wheel, int(row), int(start[row]))
     return wheel
-
-
-def _enter_ranges(
-    world: World, site: PopulationSite, venue: int, value: np.ndarray, style: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, int]:
-    """Mint the first positions in a pool with ranges."""
-    own = world.states["concentrated_liquidity"]
-    row, n = int(world.venues.row[venue]), len(value)
-    spacing = int(own[0].pool["tick_spacing"][row])
-    price = float(world.venues.price[venue])
-    spread = 2.0 ** (2.0 * uniform_column(world.seed, f"{site.name}:width", n) - 1.0)
-    width = np.minimum(site.config.keeper_half_width * spread, 0.95)
-    bounds = np.full((n, 2), range_around(price, None, spacing), np.int64)
-    for k in np.flatnonzero(style == KEEPER):
-        bounds[k] = range_around(price, float(width[k]), spacing)
-    lower, upper = (np.ascontiguousarray(column) for column in bounds.T)
-    openings = Openings(np.arange(n), lower, upper, value)
-    own = provide(world, own, row, site.group, openings)
-    world.replace_state("concentrated_liquidity", own)
-    return lower, upper, -1
-
-
-def _enter_shares(
-    world: World, site: PopulationSite, venue: int, value: np.ndarray, style: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, int]:
-    """Take the first shares of a constant product pool."""
-    state = world.shared[ConstantProductState]
-    row = int(world.venues.row[venue])
-    tokens = (int(state.token0[row]), int(state.token1[row]))
-    held = (float(state.reserve0[row]), float(state.reserve1[row]))
-    usd = sum(
-        amount * float(world.prices.fundamental[token])
-        for amount, token in zip(held, tokens, strict=True)
-    )
-    share = int(state.share[row])
-    world.endow_column(site.group, share, value / usd * float(state.supply[row]))
-    factor = float(value.sum()) / usd
-    for amount, token in zip(held, tokens, strict=True):
-        world.endow(int(state.group[row]), int(state.account[row]), token, amount * factor)
-    scale_pool(state, row, 1.0 + factor)
-    zeros = np.zeros(len(value), np.int64)
-    return zeros, zeros.copy(), share
 
 
 def _gas_reserve(world: World, site: PopulationSite) -> float:

@@ -50,11 +50,13 @@ def unit_of(binding, reserves, venues, site, lower, upper):  # type: ignore[no-u
 
 @kernel
 def centered_range(pools, row, lower, upper):  # type: ignore[no-untyped-def]
-    """Return a range of the same width around the present price."""
+    """Return a range of the same width around the present price; the full range stays."""
     pool = pools.pool[row]
     spacing = pool.tick_spacing
     most = MAX_TICK // spacing * spacing
     width = upper - lower
+    if width >= 2 * most:
+        return lower, upper
     middle = tick_at_sqrt_price(pool.sqrt_price) + spacing // 2
     lower = max((middle - width // 2) // spacing * spacing, -most)
     return lower, min(lower + width, most)

@@ -60,12 +60,13 @@ class BookFit(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Accounts with the same main collateral and main debt; debt None: suppliers."""
+    """Accounts with the same main collateral, main debt and mode; debt None: suppliers."""
 
     collateral: str
     debt: str | None
     fit: BookFit | SizeFit
     value_usd: float  # debt of debtors, deposits of suppliers
+    mode: int = 0  # efficiency mode, a number of the file; 0: none
 
 
 class FileFit(NamedTuple):
@@ -159,9 +160,12 @@ def fit_file(
 ) -> FileFit:
     """Fit the accounts of a file, one group for each pair of main collateral and main debt.
 
+    Accounts of different efficiency modes are different groups.
+
     Parameters
     ----------
-    thresholds : liquidation threshold of each collateral
+    thresholds : liquidation threshold of each collateral; that of a collateral in an efficiency
+        mode by its name and the number of the mode, `ETH@1`
     prices : USD a token, where the file has no price_usd or another is wanted
     smallest_usd : accounts with less debt (without debt: smaller deposits) are left out
 
@@ -174,7 +178,7 @@ def fit_file(
     owed = debt.sum(axis=1)
     health = np.divide(weighted.sum(axis=1), owed, out=np.full(len(owed), np.inf), where=owed > 0.0)
     size = np.where(owed > 0.0, owed, collateral.sum(axis=1))
-    pairs = _pairs(weighted, collateral, debt)
+    pairs = _pairs(_modes(book), weighted, collateral, debt)
     is_kept = size >= smallest_usd
     groups: list[Group] = []
     is_fitted = np.zeros(len(owed), bool)
@@ -202,23 +206,29 @@ def _group(
     asset, total = book.assets[pair[0]], float(size.sum())
     if pair[1] < 0:
         return Group(asset, None, fit_sizes(size), total)
-    return Group(asset, book.assets[pair[1]], fit_book(size, health), total)
+    return Group(asset, book.assets[pair[1]], fit_book(size, health), total, pair[2])
 
 
-def _pairs(weighted: np.ndarray, collateral: np.ndarray, debt: np.ndarray) -> np.ndarray:
-    """Return (main collateral, main debt or -1) of each account: int64, (n_accounts, 2)."""
+def _pairs(
+    modes: np.ndarray, weighted: np.ndarray, collateral: np.ndarray, debt: np.ndarray
+) -> np.ndarray:
+    """Return (main collateral, main debt or -1, mode) of each account: int64, (n_accounts, 3)."""
     has_debt = np.any(debt, axis=1)
     weight = np.where(has_debt[:, None], weighted, collateral)
     owed = np.where(has_debt, debt.argmax(axis=1), -1)
-    return np.stack([weight.argmax(axis=1), owed], axis=1)
+    return np.stack([weight.argmax(axis=1), owed, np.where(has_debt, modes, 0)], axis=1)
 
 
 def _values(
     book: PositionFile, thresholds: dict[str, float], prices: dict[str, float]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return collateral, debt and collateral times threshold: float64, (n_accounts, n_assets)."""
-    for what, given in (("threshold", thresholds), ("price", prices)):
-        for name in given.keys() - set(book.assets):
+    known = set(book.assets)
+    for what, given, allowed in (
+        ("threshold", thresholds, known | _moded(book)),
+        ("price", prices, known),
+    ):
+        for name in sorted(given.keys() - allowed):
             raise InputError(
                 f"{what} of '{name}': the file has no such asset; it has {', '.join(book.assets)}"
             )
@@ -233,8 +243,39 @@ def _values(
     secures = collateral[np.any(debt, axis=1)].max(axis=0, initial=0.0)
     for name in [n for n, s in zip(book.assets, secures, strict=True) if s and n not in thresholds]:
         raise InputError(f"{name} secures debts; give its --threshold {name}=0.8, or 0 for none")
-    threshold = np.array([thresholds.get(name, 0.0) for name in book.assets])
-    return collateral * price, debt * price, collateral * price * threshold
+    weighted = collateral * price * _thresholds(book, thresholds, np.any(debt, axis=1))
+    return collateral * price, debt * price, weighted
+
+
+def _modes(book: PositionFile) -> np.ndarray:
+    """Return the efficiency mode of each account: int64, (n_accounts,)."""
+    modes = np.zeros(book.n_accounts, np.int64)
+    modes[book.account] = book.mode
+    return modes
+
+
+def _moded(book: PositionFile) -> set[str]:
+    """Return the names of assets in the efficiency modes of a file: `ETH@1`."""
+    modes = np.unique(book.mode[book.mode > 0]).tolist()
+    return {f"{name}@{mode}" for name in book.assets for mode in modes}
+
+
+def _thresholds(
+    book: PositionFile, thresholds: dict[str, float], has_debt: np.ndarray
+) -> np.ndarray:
+    """Return the liquidation threshold of each claim: float64, (n_accounts, n_assets)."""
+    modes, names = _modes(book), book.assets
+    found = np.tile([thresholds.get(name, 0.0) for name in names], (book.n_accounts, 1))
+    for mode in np.unique(modes[has_debt & (modes > 0)]).tolist():
+        named = [k for k, name in enumerate(names) if f"{name}@{mode}" in thresholds]
+        if not named:
+            raise InputError(
+                f"accounts of mode {mode} have debts; give the threshold of a collateral in that "
+                f"mode, such as --threshold {names[0]}@{mode}=0.93"
+            )
+        for k in named:
+            found[modes == mode, k] = thresholds[f"{names[k]}@{mode}"]
+    return found
 
 
 def numbers_by_name(option: str, given: list[str]) -> dict[str, float]:

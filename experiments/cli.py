@@ -346,7 +346,8 @@ def fit(
     threshold: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="ASSET=NUMBER", help="Liquidation threshold of a collateral, e.g. ETH=0.8."
+            metavar="ASSET=NUMBER",
+            help="Liquidation threshold of a collateral, e.g. ETH=0.8; in mode 1: ETH@1=0.93.",
         ),
     ] = None,
     price: Annotated[

@@ -173,19 +173,37 @@ def _first_openings(
         bounds = range_around(start.price, site.config.half_width, start.spacing)
         account, lower, upper = (np.array([word], np.int64) for word in (GENESIS, *bounds))
         return Openings(account, lower, upper, np.array([site.config.value_usd]))
-    ranges = start.ranges
+    account = np.full(start.ranges.n_accounts, GENESIS, np.int64)
+    return openings_of(world, state, site.row, site.tokens, account, start.ranges)
+
+
+def openings_of(
+    world: World,
+    state: ConcentratedState,
+    row: int,
+    tokens: Sequence[int],
+    account: np.ndarray,
+    ranges: Ranges,
+) -> Openings:
+    """Return the positions that ranges of a file stand for.
+
+    Parameters
+    ----------
+    row : of the pool
+    tokens : token 0 and token 1 of the pool
+    account : int64, (ranges.n_accounts,), owners of the ranges that hold liquidity, in their order
+    """
     is_open = ranges.liquidity > 0.0
     lower, upper = (
         np.ascontiguousarray(ticks[is_open]) for ticks in (ranges.tick_lower, ranges.tick_upper)
     )
-    usd0, usd1 = (float(world.prices.fundamental[token]) for token in site.tokens)
+    usd0, usd1 = (float(world.prices.fundamental[token]) for token in tokens)
     binding = bind(state)
     units = [
-        orders.unit_amounts(binding.ctypes.data, site.row, low, high)
+        orders.unit_amounts(binding.ctypes.data, row, low, high)
         for low, high in zip(lower.tolist(), upper.tolist(), strict=True)
     ]
     worth = np.array([unit0 * usd0 + unit1 * usd1 for unit0, unit1 in units])
-    account = np.full(len(worth), GENESIS, np.int64)
     return Openings(account, lower, upper, worth * ranges.liquidity[is_open])
 
 

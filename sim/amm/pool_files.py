@@ -40,12 +40,13 @@ LIQUIDITY = FileFormat(
     name="liquidity",
     noun="liquidity file",
     content="ranges",
-    meaning="Ranges of a concentrated liquidity pool: venues.NAME.liquidity {file: FILE}.",
+    meaning="Ranges of a concentrated liquidity pool: venues.NAME.liquidity {file: FILE}, or "
+    "populations.NAME.ranges {file: FILE} of liquidity providers.",
     columns=(
         FileColumn("tick_lower", "whole number", "tick", "Lower end; price is 1.0001^tick."),
         FileColumn("tick_upper", "whole number", "tick", "Upper end."),
         FileColumn("liquidity", "number", "sqrt(token0 token1)", "Liquidity of the range."),
-        FileColumn("owner", "text", "", "Whose it is, for readers.", is_required=False),
+        FileColumn("owner", "text", "", "Whose it is; left out, all differ.", is_required=False),
         FileColumn(
             "price",
             "number",
@@ -90,7 +91,7 @@ class ReserveSource(FileSource):
 
 
 class LiquiditySource(FileSource):
-    """Ranges of liquidity of a real pool, which belong to the genesis account."""
+    """Ranges of liquidity of a real pool."""
 
     decimals: (
         Annotated[
@@ -141,6 +142,19 @@ class Ranges(NamedTuple):
     tick_upper: np.ndarray  # int64, (n,)
     liquidity: np.ndarray  # float64, (n,), sqrt(token0 token1)
     price: float  # token 1 per token 0; NaN: not given
+
+    @property
+    def n_accounts(self) -> int:
+        """Number of ranges that hold liquidity."""
+        return int(np.count_nonzero(self.liquidity > 0.0))
+
+    def owners(self) -> np.ndarray:
+        """Return whose each range is, numbered from 0 in order of appearance: int64, (n,)."""
+        if not self.table.has("owner"):
+            return np.arange(len(self.liquidity))
+        names = self.table.texts("owner")
+        number = {name: k for k, name in enumerate(dict.fromkeys(names))}
+        return np.array([number[name] for name in names], np.int64)
 
 
 def reserves_of(

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 import numpy as np
 
-from sim.lending.building import enter, open_positions
+from sim.lending.building import enter, mode_of, open_positions
 from sim.lending.config import ReserveFlag
+from sim.lending.modes import has_bit
 from sim.lending.reading import value_book
 from sim.lending.settings import KIND
 
@@ -26,8 +27,14 @@ class FileBook(NamedTuple):
     health: np.ndarray  # float64, (n_accounts,), inf without debt
 
 
-def enter_file(world: World, venue: int, group: int, source: PositionSource) -> FileBook:
+def enter_file(
+    world: World, venue: int, group: int, source: PositionSource, mode: int = -1
+) -> FileBook:
     """Give the accounts of a group the positions of a file, in its order.
+
+    Parameters
+    ----------
+    mode : efficiency mode of all accounts of a file without modes, -1: none
 
     Raises
     ------
@@ -38,8 +45,11 @@ def enter_file(world: World, venue: int, group: int, source: PositionSource) -> 
     book = source.read()
     reserves = _reserves(world, venue, book)
     _check_slots(world, venue, book)
+    modes = _modes(world, venue, source, book, mode)
+    _check_modes(world, book, reserves, modes)
     factor = _factors(world, book, reserves, source.prices)[book.asset]
     position = open_positions(world, venue, group, np.arange(book.n_accounts))
+    world.states[KIND][0].positions["mode"][position] = modes
     collateral, debt = book.collateral * factor, book.debt * factor
     for amounts, are_debts in ((collateral, False), (debt, True)):
         _check_caps(world, book, reserves, amounts, are_debts=are_debts)
@@ -67,14 +77,45 @@ def _reserves(world: World, venue: int, book: PositionFile) -> np.ndarray:
                 f"asset is {name!r}; market {world.venue_names[venue]} has "
                 f"{', '.join(symbols)} (`names` translates)",
             )
-    if book.mode.any():
-        _refuse(
-            book,
-            book.mode != 0,
-            f"mode is {book.mode[book.mode != 0][0]}; market {world.venue_names[venue]} has no "
-            "efficiency modes: give 0, or leave the column out",
-        )
     return int(market["first_reserve"]) + np.array([symbols.index(s) for s in book.assets])
+
+
+def _modes(
+    world: World, venue: int, source: PositionSource, book: PositionFile, mode: int
+) -> np.ndarray:
+    """Return the row of the efficiency mode of each account, -1: none: int64, (n_accounts,)."""
+    modes = np.full(book.n_accounts, mode, np.int64)
+    if not book.table.has("mode"):
+        return modes
+    if mode >= 0:
+        book.table.refuse(None, "has a column 'mode'; leave it out, or efficiency_mode")
+    market, labels = world.venue_names[venue], world.plan.venues[venue].config.efficiency_modes
+    for number in np.unique(book.mode[book.mode > 0]).tolist():
+        mine, label = book.mode == number, source.modes.get(str(number))
+        if not labels:
+            problem = f"market {market} has no efficiency modes: give 0, or leave the column out"
+            _refuse(book, mine, f"mode is {number}; {problem}")
+        if label is None or label not in labels:
+            problem = f"for which modes gives {'no label' if label is None else repr(label)}"
+            known = f"market {market} has {', '.join(labels)}: name one, such as modes: "
+            known += f"{{{number}: {next(iter(labels))}}}"
+            _refuse(book, mine, f"mode is {number}, {problem}; {known}")
+        modes[book.account[mine]] = mode_of(world, venue, label)
+    return modes
+
+
+def _check_modes(world: World, book: PositionFile, reserves: np.ndarray, modes: np.ndarray) -> None:
+    """Refuse debts of what cannot be owed in the efficiency mode of the account."""
+    state, _ = world.states[KIND]
+    for row in np.flatnonzero((book.debt > 0.0) & (modes[book.account] >= 0)).tolist():
+        mode = state.modes[int(modes[book.account[row]])]
+        asset = int(book.asset[row])
+        if not has_bit(int(mode["borrowable_bits"]), int(reserves[asset] - mode["first_reserve"])):
+            book.table.refuse(
+                row,
+                f"debt is {book.debt[row]:g} {book.assets[asset]}, which cannot be owed in the "
+                "efficiency mode of the account; name it in borrowable_assets, or give mode 0",
+            )
 
 
 def _check_slots(world: World, venue: int, book: PositionFile) -> None:

@@ -48,6 +48,11 @@ class PositionSource(FileSource):
     names: dict[str, str] = Field(
         {}, description="Symbols of the market for assets that the file calls otherwise."
     )
+    modes: dict[str, str] = Field(
+        {},
+        description="Labels of the market's efficiency modes for the numbers in the file, such as "
+        "{1: ETH-correlated}.",
+    )
     prices: Literal["agree", "scenario", "rescale"] = Field(
         "agree",
         description="agree: prices of the file must be those of the scenario, within 1 %; "
@@ -64,7 +69,12 @@ class PositionSource(FileSource):
         ScenarioError
             The file is wrong; names line or row, column, value and what is allowed.
         """
-        return positions_of(self.table(FORMAT), self.names)
+        found = positions_of(self.table(FORMAT), self.names)
+        for number in self.modes.keys() - set(map(str, found.mode.tolist())):
+            found.table.refuse(
+                None, f"has no mode {number!r}, which modes translates; leave it out there"
+            )
+        return found
 
 
 class PositionFile(NamedTuple):

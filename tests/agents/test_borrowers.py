@@ -1,5 +1,6 @@
 """Borrowers: the book they start with, when they are alarmed, and how they defend themselves."""
 
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +10,7 @@ from pydantic import ValidationError
 
 from agents.borrowers import KIND, BorrowersConfig
 from agents.debt_books import debts_of, health_of, marked
+from experiments import build, load_scenario
 from sim.errors import InputError
 from sim.feeds import Feeds
 from sim.ledger import burn
@@ -370,3 +372,44 @@ def test_a_contradictory_configuration_is_refused(changes, message):
 def test_an_asset_that_the_market_does_not_have_is_named():
     with pytest.raises(InputError, match="no token 'BTC'"):
         world_with(collateral="BTC")
+
+
+# --- a million of them ---------------------------------------------------------------------------
+
+MILLION = 1_000_000
+PLACES = (
+    "venues.eth-feed={kind: oracle, chain: mainnet, token: ETH}",
+    "venues.par={kind: oracle, chain: mainnet, token: USD, source: {kind: fixed, price_usd: 1}}",
+    (
+        "venues.market={kind: lending, chain: mainnet, reserves: "
+        "{ETH: {feed: eth-feed}, USD: {feed: par}}}"
+    ),
+)
+PEOPLE = (
+    "populations={lenders: {kind: suppliers, chain: mainnet, market: market, asset: USD, "
+    "count: 10, supplied_usd: 4e9}, people: {kind: borrowers, chain: mainnet, market: market, "
+    f"collateral: ETH, debt: USD, count: {MILLION}, debt_usd: 3e9, "
+    "health_quantiles: [[0.05, 1.1], [0.5, 1.5], [0.95, 3.5]]}}"
+)
+
+
+def cpu_seconds(work):
+    """Return what a piece of work costs, and what it made."""
+    start = time.process_time()
+    made = work()
+    return time.process_time() - start, made
+
+
+def test_a_million_borrowers_are_built_in_the_time_of_a_few_sorts():
+    """Eleven sorts of a million numbers where it was measured; 25 are two seconds there."""
+    scenario = load_scenario("quiet-market", [*PLACES, PEOPLE], until=3_600)
+    numbers = np.random.default_rng(1).random(MILLION)
+    built, model = cpu_seconds(lambda: build(scenario, seed=1))
+    people = model.populations["people"]
+    assert len(people) == MILLION
+    debt, health = people.get("debt"), people.get("health_factor")
+    assert debt.sum() == pytest.approx(3e9)
+    assert (debt > 0.0).all()
+    assert debt[health < 1.5].sum() == pytest.approx(1.5e9, rel=1e-3)
+    sort = min(cpu_seconds(lambda: np.argsort(numbers))[0] for _ in range(3))
+    assert built < 25.0 * sort

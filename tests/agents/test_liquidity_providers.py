@@ -4,6 +4,7 @@ import functools
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from agents import arbitrageurs
 from agents.check import check_population
@@ -77,6 +78,96 @@ def books_agree(world):
     usd = world.prices.fundamental[tokens]
     claimed = float((held[group, tokens] - wallets) @ usd)
     assert claimed == pytest.approx(column(world, "value_usd").sum(), rel=1e-12)
+
+
+# --- ranges of a file --------------------------------------------------------------------------
+
+FILE = (  # tick 76,020 is the price of 2,000
+    "owner,tick_lower,tick_upper,liquidity",
+    "ann,75000,77400,1000",
+    "bob,75600,76200,500",
+    "ann,77400,78000,300",  # above the price: ether alone
+    "cid,75000,75060,0",  # nothing
+    "dan,-887220,887220,2000",
+)
+
+
+def holders(folder, *rows, **terms):
+    (folder / "ranges.csv").write_text("\n".join(rows or FILE))
+    config = {"kind": "liquidity_providers", "chain": "mainnet", "pool": "eth-usd"}
+    config |= {"ranges": f"{{file: {folder / 'ranges.csv'}}}", **terms}
+    body = ", ".join(f"{name}: {value}" for name, value in config.items())
+    return f"populations.lps={{{body}}}"
+
+
+def test_providers_hold_the_ranges_of_a_file(tmp_path):
+    world = bench(RANGES, holders(tmp_path))
+    assert column(world, "liquidity") == pytest.approx([1_000.0, 500.0, 300.0, 2_000.0])
+    assert column(world, "is_in_range").tolist() == [True, True, False, True]
+    # L (1/sqrt(a) - 1/sqrt(b)) ether of the third range, at 2,000 USD
+    above = 300.0 * (1.0001 ** (-77_400 / 2) - 1.0001 ** (-78_000 / 2)) * 2_000.0
+    assert column(world, "value_usd")[2] == pytest.approx(above)
+    books_agree(world)
+    genesis = world.shared[ConcentratedState].position[0]["liquidity"]  # of the pool's value_usd
+    active = world.shared[ConcentratedState].pool[0]["liquidity"]
+    assert active == pytest.approx(genesis + 3_500.0)
+
+
+def test_ranges_of_one_owner_share_style_and_delay(tmp_path):
+    rows = [f"{'abcdefghij'[k % 10]},{60 * k},{60 * k + 60_000},10" for k in range(200)]
+    world = bench(RANGES, holders(tmp_path, FILE[0], *rows, leaver_share=0.5, keeper_share=0.2))
+    by_owner = own(world)[0].delay.reshape(20, 10), own(world)[0].style.reshape(20, 10)
+    assert all((column == column[0]).all() for column in by_owner)
+    assert len(set(by_owner[0][0].tolist())) == 10
+
+
+def test_without_owners_everybody_decides_alone(tmp_path):
+    rows = [row.partition(",")[2] for row in FILE]
+    world = bench(RANGES, holders(tmp_path, *rows))
+    assert len(set(own(world)[0].delay.tolist())) == 4
+
+
+def test_frightened_holders_of_ranges_leave_and_come_back_around_the_price(tmp_path):
+    rows = (FILE[0], "ann,75600,76200,5000", "bob,-887220,887220,5000")
+    crash = path((0.0, 2_000), (1.0, 2_000), (1.5, 1_400), (2.0, 1_400))
+    world = world_of(
+        *FIXED,
+        RANGES,
+        crash,
+        holders(tmp_path, *rows, leaver_share=1, calm_hours=2, delay_hours=0.2, delay_log_sd=0),
+    )
+    world.advance(ticks(3 * HOUR))
+    assert column(world, "liquidity").tolist() == [0.0, 0.0]
+    world.advance(ticks(40 * HOUR))
+    lower, upper = column(world, "tick_lower"), column(world, "tick_upper")
+    assert (upper - lower).tolist() == [600, 2 * 887_220]  # widths stay
+    assert (column(world, "liquidity") > 0.0).all()
+    assert column(world, "is_in_range").all()
+    world.check()
+
+
+@pytest.mark.parametrize(
+    ("venues", "terms", "told"),
+    [
+        ((), {}, "populations.lps.ranges: 'eth-usd' has no ranges; give value_usd"),
+        ((RANGES,), {"count": 7}, "count is 7, and the file has 4 ranges that hold liquidity"),
+        ((RANGES,), {"value_usd": 5}, "value_usd and ranges are both given; leave one out"),
+    ],
+)
+def test_ranges_that_do_not_fit_are_refused(tmp_path, venues, terms, told):
+    with pytest.raises(InputError) as error:
+        bench(*venues, holders(tmp_path, **terms))
+    assert told in str(error.value)
+
+
+def test_providers_need_a_value_or_ranges():
+    with pytest.raises(ValidationError, match="count is missing; give it and value_usd, or ranges"):
+        LiquidityProvidersConfig(kind="liquidity_providers", chain="a", pool="b")
+    with pytest.raises(ValidationError, match="value_usd is missing; give it, or a file of ranges"):
+        LiquidityProvidersConfig(kind="liquidity_providers", chain="a", pool="b", count=3)
+    file = {"file": "x", "price": "from_file"}
+    with pytest.raises(ValidationError, match="is said where the pool is; leave it out"):
+        LiquidityProvidersConfig(kind="liquidity_providers", chain="a", pool="b", ranges=file)
 
 
 # --- at the start --------------------------------------------------------------------------------

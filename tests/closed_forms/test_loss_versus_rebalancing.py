@@ -201,19 +201,6 @@ def slowest():
 
 
 @pytest.fixture(scope="module")
-def fastest():
-    """30 days: blocks of 2 s; prices every 0.04 s, which lowers probabilities by up to 0.5 %."""
-    return simulate(
-        6,
-        range(41, 46),
-        "price_step_seconds=0.04",
-        "chains.mainnet.blocks={kind: exponential, interval_seconds: 2}",
-        f"venues.fastest-one={pool(0.0001)}",
-        f"venues.fastest-five={pool(0.0005)}",
-    )
-
-
-@pytest.fixture(scope="module")
 def thirty(poisson):
     """The pool of 30 bp for three more years, prices every second: 1,320 days in all."""
     more = simulate(360, range(21, 24), "price_step_seconds=1")["eth-usd"]
@@ -235,11 +222,10 @@ def thirty(poisson):
         ("slowest", "slowest-ten", 600.0, 0.7466),
         ("slowest", "slowest-five", 600.0, 0.8549),
         ("slowest", "slowest-one", 600.0, 0.9672),
-        ("fastest", "fastest-five", 2.0, 0.2538),
-        ("fastest", "fastest-one", 2.0, 0.6298),
     ],
 )
 def test_blocks_trade_as_often_as_theory_says(request, blocks, name, seconds, published):
+    """Cells of the table with the engine's own blocks; all of it: `test_trade_probability`."""
     p = request.getfixturevalue(blocks)[name]
     expected = trade_probability(0.05, p.gamma, seconds)
     assert expected == pytest.approx(published, rel=2e-3)  # the table takes gamma for the fee

@@ -96,6 +96,18 @@ def test_a_run_is_repeated_from_its_manifest_and_refused_when_the_file_has_chang
     assert "give that file, or leave sha256 out" in told.err
 
 
+def test_providers_of_a_file_are_as_many_as_its_ranges(mine):
+    (mine / "ranges.csv").write_text(
+        "owner,tick_lower,tick_upper,liquidity\nann,0,600,1\nann,60,660,2\nbob,0,600,0\n"
+    )
+    pool = "{kind: concentrated_liquidity, chain: mainnet, tokens: [ETH, USD], value_usd: 1e4}"
+    lps = "{kind: liquidity_providers, chain: mainnet, pool: pool, ranges: {file: ranges.csv}}"
+    scenario = load_scenario("mine.yaml", [f"venues.pool={pool}", f"populations.lps={lps}"])
+    lps = scenario.populations["lps"]
+    assert (lps.count, lps.ranges.file) == (2, str(mine / "ranges.csv"))
+    assert len(lps.ranges.sha256) == 64
+
+
 def test_the_book_is_counted_by_check(mine, undertow):
     told = undertow("scenarios", "check", "mine.yaml")
     assert told.code == 0

@@ -161,6 +161,49 @@ def test_what_the_fit_lacks_is_told(tmp_path, options, told):
         fitted(tmp_path, **options)
 
 
+def with_modes(folder, n=40):
+    """Write the same debts twice, in mode 1 and outside, with health 0.95 and so on at 0.8."""
+    rng, rows = np.random.default_rng(3), ["account,asset,collateral,debt,mode,price_usd"]
+    for k in range(n):
+        debt, health = float(np.exp(rng.normal(9.0, 1.5))), 0.95 + 0.05 * k
+        for mode in (0, 1):
+            held = f"{health * debt / 0.8 / 2_000!r}"
+            rows += [
+                f"m{mode}-{k},ETH,{held},0,{mode},2000",
+                f"m{mode}-{k},USD,0,{debt!r},{mode},1",
+            ]
+    (folder / "book.csv").write_text("\n".join(rows))
+    return PositionSource(file=str(folder / "book.csv")).read()
+
+
+def test_accounts_in_a_mode_are_a_group_of_their_own_with_its_threshold(tmp_path):
+    fit = fit_file(with_modes(tmp_path), {"ETH": 0.8, "ETH@1": 0.96})
+    outside, inside = sorted(fit.groups, key=lambda group: group.mode)
+    assert (outside.mode, inside.mode, outside.fit.n, inside.fit.n) == (0, 1, 40, 40)
+    outer, inner = (np.array(group.fit.quantiles)[:, 1] for group in (outside, inside))
+    assert inner == pytest.approx(1.2 * outer)
+    assert (outside.fit.n_unsafe, inside.fit.n_unsafe) == (1, 0)
+    told = yaml.safe_load(as_populations(fit, "mainnet", "market"))["populations"]
+    assert told["borrowers-ETH-USD-mode-1"]["efficiency_mode"] == "1"
+    assert "efficiency_mode" not in told["borrowers-ETH-USD"]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"thresholds": {"ETH": 0.8}}, "accounts of mode 1 have debts; give the threshold of a"),
+        ({"thresholds": {"ETH": 0.8, "ETH@2": 0.9}}, "threshold of 'ETH@2': the file has no such"),
+        (
+            {"thresholds": {"ETH": 0.8, "ETH@1": 0.9}, "prices": {"ETH@1": 5.0}},
+            "price of 'ETH@1': the file has no such asset",
+        ),
+    ],
+)
+def test_what_the_fit_lacks_of_modes_is_told(tmp_path, options, told):
+    with pytest.raises(InputError, match=told):
+        fit_file(with_modes(tmp_path), **options)
+
+
 def test_a_file_without_prices_needs_them(tmp_path):
     (tmp_path / "book.csv").write_text("account,asset,collateral,debt\na,ETH,1,0\n")
     book = PositionSource(file=str(tmp_path / "book.csv")).read()

@@ -309,3 +309,25 @@ def test_positions_of_january_2024_are_the_liquidity_of_a_pool(tmp_path):
     assert 0.0 < surely * (1.0 - 1e-12) <= found <= perhaps * (1.0 + 1e-12)
     world.advance(ticks(120.0))
     world.check()
+
+
+def test_owners_of_january_2024_are_providers_of_a_pool(tmp_path):
+    frame = read("pools/uniswap_v3_usdc_weth_005_lp_positions_2024-01-05")
+    frame = frame[frame["end_time"].isna()]
+    table = frame.rename(columns={"liquidity_raw": "liquidity", "owner_id": "owner"})
+    table[["owner", "tick_lower", "tick_upper", "liquidity"]].to_parquet(tmp_path / "lp.parquet")
+    pool = {
+        "kind": "concentrated_liquidity", "chain": "mainnet", "tokens": ["USDC", "WETH"],
+        "fee": 0.0005, "value_usd": 1.0,
+    }  # fmt: skip
+    people = {
+        "kind": "liquidity_providers", "chain": "mainnet", "pool": "pool",
+        "ranges": {"file": "lp.parquet", "decimals": [6, 18]},
+    }  # fmt: skip
+    prices = {"WETH": 2_250.0, "USDC": 1.0}
+    model = build(scenario_of(tmp_path, prices, {"pool": pool}, {"people": people}))
+    held = model.populations["people"].get("liquidity")
+    np.testing.assert_allclose(held, frame["liquidity_raw"].astype(float) / 1e12, rtol=1e-9)
+    delay = model.populations["people"].get("delay")
+    assert len(set(delay.tolist())) == frame["owner_id"].nunique()
+    model.world.check()

@@ -23,19 +23,26 @@ MARKET = (
     "slope1: 0%s}}%s}"
 )
 PAR = "{kind: oracle, chain: mainnet, token: USD, source: {kind: fixed, price_usd: 1}}"
+MODES = (
+    ", efficiency_modes: {near: {loan_to_value: 0.93, liquidation_threshold: 0.95, "
+    "liquidation_bonus: 0.01, collateral_assets: [ETH], borrowable_assets: [USD]}}"
+)
+MODE_HEAD = "account,asset,collateral,debt,mode"
 ORACLES = (
     "venues.eth-feed={kind: oracle, chain: mainnet, token: ETH}",
     f"venues.usd-feed={PAR}",
 )
 
 
-def world_with(folder, *rows, head=HEAD, ether="", dollars="", market="", source="", more=()):
+def world_with(
+    folder, *rows, head=HEAD, ether="", dollars="", market="", source="", people="", more=()
+):
     (folder / "book.csv").write_text("\n".join([head, *rows]))
-    people = (
+    borrowers = (
         "populations.people={kind: borrowers, chain: mainnet, market: market, collateral: ETH, "
-        f"debt: USD, positions: {{file: {folder / 'book.csv'}{source}}}}}"
+        f"debt: USD, positions: {{file: {folder / 'book.csv'}{source}}}{people}}}"
     )
-    return bench(*ORACLES, MARKET % (ether, dollars, market), *more, people)
+    return bench(*ORACLES, MARKET % (ether, dollars, market), *more, borrowers)
 
 
 def health(world):
@@ -100,6 +107,22 @@ def test_prices_agree_within_a_hundredth(tmp_path):
     assert health(world_with(tmp_path, *near))[0] == pytest.approx(16_000 / 12_000)
 
 
+def test_accounts_of_a_file_are_in_their_efficiency_modes(tmp_path):
+    """The same book of 20,000 USD against 12,000: threshold 0.8 outside the mode, 0.95 in it."""
+    rows = ("ann,ETH,10,0,1", "ann,USD,0,12000,1", "bob,USD,30000,0,0", "cid,ETH,10,0,0")
+    rows += ("cid,USD,0,12000,0",)
+    world = world_with(tmp_path, *rows, head=MODE_HEAD, market=MODES, source=", modes: {1: near}")
+    assert health(world) == pytest.approx([19_000 / 12_000, np.inf, 16_000 / 12_000])
+    assert world.shared[LendingState].positions["mode"].tolist() == [0, -1, -1]
+
+
+def test_a_file_without_modes_is_in_that_of_its_population(tmp_path):
+    world = world_with(tmp_path, *ROWS, market=MODES, people=", efficiency_mode: near")
+    assert health(world) == pytest.approx([19_000 / 12_000, np.inf, 1_900 / 1_700])
+    alarm = world.states["people"].alarm
+    assert (alarm <= 0.5 * (1.0 + health(world))).all()
+
+
 REFUSED = {
     "unknown asset": (
         {"rows": (*ROWS, "dan,BTC,1,0,40000")},
@@ -122,8 +145,48 @@ REFUSED = {
         "line 8: collateral of account 'dan' is its asset number 2; market market has room for 1",
     ),
     "mode": (
-        {"rows": ("ann,ETH,1,0,7",), "head": "account,asset,collateral,debt,mode"},
+        {"rows": ("ann,ETH,1,0,7",), "head": MODE_HEAD},
         "line 2: mode is 7; market market has no efficiency modes: give 0, or leave the column out",
+    ),
+    "mode without a label": (
+        {"rows": ("ann,ETH,1,0,7",), "head": MODE_HEAD, "market": MODES},
+        "line 2: mode is 7, for which modes gives no label; market market has near: name one, ",
+    ),
+    "label that is not there": (
+        {
+            "rows": ("ann,ETH,1,0,7",),
+            "head": MODE_HEAD,
+            "market": MODES,
+            "source": ", modes: {7: far}",
+        },
+        "line 2: mode is 7, for which modes gives 'far'; market market has near: name one",
+    ),
+    "mode that is not there": (
+        {
+            "rows": ("ann,ETH,1,0,7",),
+            "head": MODE_HEAD,
+            "market": MODES,
+            "source": ", modes: {7: near, 8: near}",
+        },
+        "has no mode '8', which modes translates; leave it out there",
+    ),
+    "debt that the mode does not allow": (
+        {
+            "rows": ("bob,ETH,5,0,0", "ann,USD,5000,0,1", "ann,ETH,0,1,1"),
+            "head": MODE_HEAD,
+            "market": MODES,
+            "source": ", modes: {1: near}",
+        },
+        "line 4: debt is 1 ETH, which cannot be owed in the efficiency mode of the account; ",
+    ),
+    "modes twice": (
+        {
+            "rows": ("ann,ETH,1,0,0",),
+            "head": MODE_HEAD,
+            "market": MODES,
+            "people": ", efficiency_mode: near",
+        },
+        "has a column 'mode'; leave it out, or efficiency_mode",
     ),
 }
 
