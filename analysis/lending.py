@@ -87,7 +87,10 @@ def borrower_liquidation_loss(liquidations: pd.DataFrame) -> float:
 
 def lender_loss(positions: pd.DataFrame, markets: pd.DataFrame, start: float) -> float:
     """Return the growth since a time of latent and uncovered recognized bad debt, USD."""
-    total = bad_debt_path(positions, markets).sum(axis=1)
+    return _grown_since(bad_debt_path(positions, markets).sum(axis=1), start)
+
+
+def _grown_since(total: pd.Series[float], start: float) -> float:
     if total.empty:
         return 0.0
     before = value_at(total.index, total, [start])[0]
@@ -209,7 +212,8 @@ def lending_summary(
     """
     debt = debt_at(positions, start)
     done = since(liquidations, start)
-    bad = since(bad_debt_path(positions, markets).sum(axis=1).rename("usd").reset_index(), start)
+    path = bad_debt_path(positions, markets).sum(axis=1)
+    bad = since(path.rename("usd").reset_index(), start)
     end, peak = (float(bad["usd"].iloc[-1]), float(bad["usd"].max())) if len(bad) else (0.0, 0.0)
     insolvent = insolvent_debt_path(since(positions, start))
     delays = liquidation_delays(done, since(positions, start))
@@ -225,7 +229,7 @@ def lending_summary(
         "insolvent_debt_end": float(insolvent.iloc[-1]) if len(insolvent) else 0.0,
         "insolvent_debt_peak": float(insolvent.max()) if len(insolvent) else 0.0,
         "insolvent_debt_var95": quantile(insolvent, VALUE_AT_RISK) if len(insolvent) else 0.0,
-        "lender_loss": lender_loss(positions, markets, start),
+        "lender_loss": _grown_since(path, start),
         "n_liquidations": len(done),
         "liquidated_debt_usd": liquidated,
         "liquidated_share": _share(liquidated, debt),
