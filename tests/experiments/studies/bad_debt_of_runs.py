@@ -28,15 +28,15 @@ FILE = Path(__file__).with_suffix(".csv")
 SCENARIO = """
 version: 1
 name: gaps
-description: A lending market whose collateral may gap; 6 hours, blocks of a minute.
+description: A lending market whose collateral may gap; 6 hours, blocks of two minutes.
 horizon: 6h
-price_step_seconds: 60
+price_step_seconds: 120
 assets:
   ETH: {price: {kind: jump_diffusion, price: 2000, volatility: 0.04, jumps_per_day: 0.6, jump_mean: -0.25, jump_sd: 0.15}}
   USD: {price: {kind: fixed, price: 1}}
 chains:
   mainnet:
-    blocks: {kind: fixed, interval_seconds: 60}
+    blocks: {kind: fixed, interval_seconds: 120}
     native: ETH
     tokens: [ETH, USD]
 venues:
@@ -54,8 +54,7 @@ populations:
     {kind: borrowers, chain: mainnet, market: market, collateral: ETH, debt: USD, count: 50, debt_usd: 7e6, health_quantiles: [[0.10, 1.1], [0.50, 1.4], [0.95, 3.0]]}
   liquidators: {kind: liquidators, chain: mainnet, market: market, count: 3, inventory_usd: 1e7, exit: {pool: 0, reference: 0, hold: 1}}
   keepers: {kind: oracle_keepers, chain: mainnet}
-records:
-  sample_seconds: 3h
+records: {sample_seconds: 6h, position_seconds: 6h, equity_seconds: 0, check_seconds: 6h}
 """
 
 STUDY = """
