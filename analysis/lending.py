@@ -18,14 +18,16 @@ from sim.units import HOUR
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-LENDING_NAMES = (
+BAD_DEBT_NAMES = (
     *("debt_start", "bad_debt_end", "bad_debt_peak", "bad_debt_share_end", "bad_debt_share_peak"),
     *("insolvent_debt_end", "insolvent_debt_peak", "insolvent_debt_var95", "lender_loss"),
+)
+LIQUIDATION_NAMES = (
     *("n_liquidations", "liquidated_debt_usd", "liquidated_share", "lar95"),
     *("borrower_liquidation_loss", "liquidation_delay_p50", "liquidation_delay_p90"),
     *("liquidation_delay_p99", "n_never_liquidated", "liquidator_herfindahl"),
-    *("hours_at_full_utilisation", "borrow_usage"),
 )
+USAGE_NAMES = ("hours_at_full_utilisation", "borrow_usage")
 VALUE_AT_RISK = 0.95  # share of samples or hours that stay below
 FULL = 0.999  # utilization from which a reserve counts as full
 
@@ -85,13 +87,17 @@ def borrower_liquidation_loss(liquidations: pd.DataFrame) -> float:
     return float((liquidations["seized_usd"] - liquidations["debt_usd"]).sum())
 
 
-def lender_loss(positions: pd.DataFrame, markets: pd.DataFrame, start: float) -> float:
-    """Return the growth since a time of latent and uncovered recognized bad debt, USD."""
-    total = bad_debt_path(positions, markets).sum(axis=1)
-    if total.empty:
+def lender_loss(path: pd.Series[float], start: float) -> float:
+    """Return the growth since a time of latent and uncovered recognized bad debt, USD.
+
+    Parameters
+    ----------
+    path : of `bad_debt_path`, all markets together
+    """
+    if path.empty:
         return 0.0
-    before = value_at(total.index, total, [start])[0]
-    return float(total.iloc[-1] - (0.0 if np.isnan(before) else before))
+    before = value_at(path.index, path, [start])[0]
+    return float(path.iloc[-1] - (0.0 if np.isnan(before) else before))
 
 
 def hours_at_full_utilization(markets: pd.DataFrame) -> pd.Series[float]:
@@ -197,25 +203,21 @@ def vault_income(
     )
 
 
-def lending_summary(
-    positions: pd.DataFrame, markets: pd.DataFrame, liquidations: pd.DataFrame, start: float
+def bad_debt_summary(
+    positions: pd.DataFrame, markets: pd.DataFrame, start: float
 ) -> dict[str, float]:
-    """Return the lending quantities of a run; names and units in `analysis.metrics.QUANTITIES`.
+    """Return `BAD_DEBT_NAMES` of a run; units in `analysis.metrics.QUANTITIES`.
 
     Parameters
     ----------
-    positions, markets, liquidations : record tables of the whole run
+    positions, markets : record tables of the whole run
     start : time at which statistics start, seconds
     """
     debt = debt_at(positions, start)
-    done = since(liquidations, start)
-    bad = since(bad_debt_path(positions, markets).sum(axis=1).rename("usd").reset_index(), start)
+    path = bad_debt_path(positions, markets).sum(axis=1)
+    bad = since(path.rename("usd").reset_index(), start)
     end, peak = (float(bad["usd"].iloc[-1]), float(bad["usd"].max())) if len(bad) else (0.0, 0.0)
     insolvent = insolvent_debt_path(since(positions, start))
-    delays = liquidation_delays(done, since(positions, start))
-    full = hours_at_full_utilization(since(markets, start))
-    liquidated = float(done["debt_usd"].sum())
-    end_time = max((float(f["time"].max()) for f in (positions, markets) if len(f)), default=start)
     return {
         "debt_start": debt,
         "bad_debt_end": end,
@@ -225,10 +227,28 @@ def lending_summary(
         "insolvent_debt_end": float(insolvent.iloc[-1]) if len(insolvent) else 0.0,
         "insolvent_debt_peak": float(insolvent.max()) if len(insolvent) else 0.0,
         "insolvent_debt_var95": quantile(insolvent, VALUE_AT_RISK) if len(insolvent) else 0.0,
-        "lender_loss": lender_loss(positions, markets, start),
+        "lender_loss": lender_loss(path, start),
+    }
+
+
+def liquidation_summary(
+    positions: pd.DataFrame, markets: pd.DataFrame, liquidations: pd.DataFrame, start: float
+) -> dict[str, float]:
+    """Return `LIQUIDATION_NAMES` of a run; units in `analysis.metrics.QUANTITIES`.
+
+    Parameters
+    ----------
+    positions, markets, liquidations : record tables of the whole run
+    start : time at which statistics start, seconds
+    """
+    done = since(liquidations, start)
+    delays = liquidation_delays(done, since(positions, start))
+    liquidated = float(done["debt_usd"].sum())
+    end_time = max((float(f["time"].max()) for f in (positions, markets) if len(f)), default=start)
+    return {
         "n_liquidations": len(done),
         "liquidated_debt_usd": liquidated,
-        "liquidated_share": _share(liquidated, debt),
+        "liquidated_share": _share(liquidated, debt_at(positions, start)),
         "lar95": liquidations_at_risk(done, start, end_time),
         "borrower_liquidation_loss": borrower_liquidation_loss(done),
         "liquidation_delay_p50": quantile(delays, 0.5),
@@ -236,6 +256,19 @@ def lending_summary(
         "liquidation_delay_p99": quantile(delays, 0.99),
         "n_never_liquidated": int(np.isinf(delays.to_numpy(float)).sum()),
         "liquidator_herfindahl": herfindahl(liquidator_shares(done)),
+    }
+
+
+def usage_summary(positions: pd.DataFrame, markets: pd.DataFrame, start: float) -> dict[str, float]:
+    """Return `USAGE_NAMES` of a run; units in `analysis.metrics.QUANTITIES`.
+
+    Parameters
+    ----------
+    positions, markets : record tables of the whole run
+    start : time at which statistics start, seconds
+    """
+    full = hours_at_full_utilization(since(markets, start))
+    return {
         "hours_at_full_utilisation": float(full.max()) if len(full) else 0.0,
         "borrow_usage": borrow_usage(since(positions, start)),
     }

@@ -17,7 +17,16 @@ from analysis.funding_liquidity import (
     coverage_ratios,
     liquidation_distance,
 )
-from analysis.lending import LENDING_NAMES, lending_summary, market_income, vault_income
+from analysis.lending import (
+    BAD_DEBT_NAMES,
+    LIQUIDATION_NAMES,
+    USAGE_NAMES,
+    bad_debt_summary,
+    liquidation_summary,
+    market_income,
+    usage_summary,
+    vault_income,
+)
 from analysis.liquidity import (
     depeg_summary,
     markout,
@@ -239,6 +248,10 @@ class _Run:
     def table(self, name: str) -> pd.DataFrame:
         return frame_of(self.tables, name)
 
+    @property
+    def has_lending(self) -> bool:
+        return len(self.table("positions")) > 0 or len(self.table("lending")) > 0
+
     @cached_property
     def prices(self) -> pd.DataFrame:
         return self.table("prices")
@@ -315,13 +328,24 @@ def _as_text(value: float, unit: str) -> tuple[str, str]:
     return f"{value:,.2f}", "" if unit == "-" else unit
 
 
-def _lending(run: _Run) -> dict[str, float]:
-    """Return the lending quantities; NaN where the run has no lending market."""
-    names = ("positions", "lending", "liquidations")
-    positions, markets, liquidations = (run.table(name) for name in names)
-    if not len(positions) and not len(markets):
-        return dict.fromkeys(LENDING_NAMES, math.nan)
-    return lending_summary(positions, markets, liquidations, run.start)
+def _bad_debt(run: _Run) -> dict[str, float]:
+    """Return bad debt; NaN, as the two that follow, where the run has no lending market."""
+    if not run.has_lending:
+        return dict.fromkeys(BAD_DEBT_NAMES, math.nan)
+    return bad_debt_summary(run.table("positions"), run.table("lending"), run.start)
+
+
+def _liquidations(run: _Run) -> dict[str, float]:
+    if not run.has_lending:
+        return dict.fromkeys(LIQUIDATION_NAMES, math.nan)
+    tables = (run.table(name) for name in ("positions", "lending", "liquidations"))
+    return liquidation_summary(*tables, run.start)
+
+
+def _usage(run: _Run) -> dict[str, float]:
+    if not run.has_lending:
+        return dict.fromkeys(USAGE_NAMES, math.nan)
+    return usage_summary(run.table("positions"), run.table("lending"), run.start)
 
 
 def _revenue(run: _Run) -> dict[str, float]:
@@ -539,7 +563,9 @@ _COMPUTED: tuple[tuple[frozenset[str], Callable[[_Run], dict[str, Any]]], ...] =
             "n_cascades largest_cascade_usd branching_ratio cascade_amplification",
             _cascades,
         ),
-        (" ".join(LENDING_NAMES), _lending),
+        (" ".join(BAD_DEBT_NAMES), _bad_debt),
+        (" ".join(LIQUIDATION_NAMES), _liquidations),
+        (" ".join(USAGE_NAMES), _usage),
         ("protocol_revenue", _revenue),
         (
             "depeg_max depeg_minutes backing_ratio_min",

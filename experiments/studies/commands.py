@@ -18,6 +18,7 @@ from experiments.studies.console import (
 from experiments.studies.deciding import Decision, decide_in_rounds, decide_once
 from experiments.studies.engines import make_engine
 from experiments.studies.estimates import FAIL, PASS, UNDECIDED
+from experiments.studies.extremes import extreme_passing, search_confidence
 from experiments.studies.plan import Plan, code_version, requirements_of
 from experiments.studies.store import Store
 from experiments.studies.study import load_study
@@ -26,9 +27,9 @@ from experiments.studies.verdicts import (
     EXIT_CODES,
     by_setting,
     compared,
-    extreme_passing,
     findings_table,
     overall,
+    percent,
     plain,
     sentence,
 )
@@ -37,9 +38,10 @@ from sim.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-MULTIPLICITY = (
-    "each requirement at each setting is decided at the stated confidence, not all together; the "
-    "worst corner holds for all design points of a setting together, and the intervals of "
+    from experiments.studies.requirements import Requirement
+
+JOINTLY = (
+    "the worst corner holds for all design points of a setting together, and the intervals of "
     "differences for all differences together (Bonferroni)"
 )
 STOPPED = 130  # as a shell says of a job that Ctrl-C ended
@@ -99,51 +101,82 @@ def verdict_command(
         raise InputError(f"study {study.name} has no requirements; give one with --require")
     if largest is not None and smallest is not None:
         raise InputError("--largest and --smallest are two questions; ask one at a time")
-    for lever in (largest, smallest):
-        if lever is not None and lever not in study.levers:
-            known = ", ".join(study.levers) or "none"
-            raise InputError(f"no lever '{lever}'; levers of {study.name}: {known}")
+    lever = largest or smallest
+    confidence = study.confidence if lever is None else search_confidence(plan, lever)
     place = place_of(out, study.name)
     store = Store(place)
     if once:
-        decision = decide_once(plan, store, wanted)
+        decision = decide_once(plan, store, wanted, confidence)
     else:
         prepare_engine([plan.variation.base])
         with show_sweep(study.name) as watch:
             decision = decide_in_rounds(
-                plan, store, lambda: make_engine(engine, address, workers), wanted, watch
+                plan,
+                store,
+                lambda: make_engine(engine, address, workers),
+                wanted,
+                watch,
+                confidence,
             )
     print_decision(decision)
-    say(MULTIPLICITY)
+    say(_multiplicity(lever, confidence))
     code = EXIT_CODES[overall(decision.findings)]
-    answer: list[dict[str, Any]] = []
-    lever = largest or smallest
+    more: dict[str, Any] = {"multiplicity": _multiplicity(lever, confidence), "extreme": []}
     if lever is not None:
-        rows = extreme_passing(plan, decision.findings, lever, largest=largest is not None)
-        answer = [{str(k): plain(v) for k, v in row.items()} for row in rows.to_dict("records")]
-        word = "largest" if largest else "smallest"
-        say(f"\n{word} {lever} that passes every requirement:")
-        print_table(answer)
-        code = _code_of(answer, lever)
-    worth_quoting = _worth_quoting(decision)
-    reference = worth_quoting[0].setting
-    outcomes = list(dict.fromkeys(requirement.outcome for requirement in wanted))
+        more["extreme"] = _extreme(plan, decision, lever, largest=largest is not None)
+        code = _code_of(more["extreme"], lever)
+    more |= _compared(plan, decision, wanted) | _quoted(plan, decision)
+    if decision.is_stopped:
+        asked = "".join(f" --require '{text}'" for text in requirements)
+        asked += f" --{'largest' if largest else 'smallest'} {lever}" if lever else ""
+        say(f"stopped; go on with: undertow verdict {name} --out {place}{asked}")
+        code = STOPPED
+    _write(plan, store, decision, more)
+    return code
+
+
+def _multiplicity(lever: str | None, confidence: float) -> str:
+    """Return over how much the stated confidence holds."""
+    each = (
+        "each requirement at each setting is decided at the stated confidence, not all together"
+        if lever is None
+        else f"each value of {lever} is decided at {percent(confidence)}, so that the value picked "
+        "holds at the stated confidence (Bonferroni); each row of the other levers on its own"
+    )
+    return f"{each}; {JOINTLY}"
+
+
+def _extreme(plan: Plan, decision: Decision, lever: str, *, largest: bool) -> list[dict[str, Any]]:
+    """Print and return the extreme value of a lever that passes everything."""
+    rows = extreme_passing(plan, decision.findings, lever, largest=largest)
+    answer = [{str(k): plain(v) for k, v in row.items()} for row in rows.to_dict("records")]
+    say(f"\n{'largest' if largest else 'smallest'} {lever} that passes every requirement:")
+    print_table(answer)
+    return answer
+
+
+def _compared(
+    plan: Plan, decision: Decision, requirements: Sequence[Requirement]
+) -> dict[str, Any]:
+    """Print and return by how much the settings differ from the one quoted first."""
+    reference = _worth_quoting(decision)[0].setting
+    outcomes = list(dict.fromkeys(requirement.outcome for requirement in requirements))
     differences = plain(compared(plan, decision.rows, outcomes, reference).to_dict("records"))
     if differences:
         say(
             f"\ndifferences from {reference.text}, run by run: of the mean, and the share of "
-            f"pairs that is higher and lower; {plan.study.confidence:.0%} intervals of all at "
-            "once (Bonferroni):"
+            f"pairs that is higher and lower; {percent(plan.study.confidence)} intervals of all "
+            "at once (Bonferroni):"
         )
         print_table(differences)
-    quote = "\n".join(sentence(plan, f, decision.looks) for f in worth_quoting)
+    return {"compared": {"reference": reference.levers, "differences": differences}}
+
+
+def _quoted(plan: Plan, decision: Decision) -> dict[str, Any]:
+    """Print and return the sentences that a forum post would quote."""
+    quote = "\n".join(sentence(plan, f, decision.looks) for f in _worth_quoting(decision))
     say("\n" + quote)
-    paired = {"reference": reference.levers, "differences": differences}
-    if decision.is_stopped:
-        say(f"stopped; go on with: undertow verdict {name} --out {place}")
-        code = STOPPED
-    _write(plan, store, decision, {"extreme": answer, "compared": paired, "quote": quote})
-    return code
+    return {"quote": quote}
 
 
 def _code_of(answer: Sequence[dict[str, Any]], lever: str) -> int:
@@ -168,7 +201,6 @@ def _write(plan: Plan, store: Store, decision: Decision, more: dict[str, Any]) -
         "study": plan.study.name,
         "verdict": overall(decision.findings),
         "confidence": plan.study.confidence,
-        "multiplicity": MULTIPLICITY,
         "looks": decision.looks,
         "stopped": decision.why_stopped,
         "book_response": {name: lever.book for name, lever in plan.study.levers.items()},

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from experiments.studies.requirements import Requirement
     from experiments.studies.store import Store
     from experiments.studies.sweep import Progress
-    from experiments.studies.verdicts import Setting
 
 
 _ENOUGH_FOR_A_MEAN = 1_000  # runs; a mean without an interval by then has none soon
@@ -43,8 +42,14 @@ class Decision:
     is_stopped: bool = False  # by the user, before it was done
 
 
-def decide_once(plan: Plan, store: Store, requirements: Sequence[Requirement]) -> Decision:
+def decide_once(
+    plan: Plan, store: Store, requirements: Sequence[Requirement], confidence: float | None = None
+) -> Decision:
     """Return the verdicts on the runs that are there, as a sample of fixed size.
+
+    Parameters
+    ----------
+    confidence : of each verdict; the study's when left out
 
     Raises
     ------
@@ -52,7 +57,8 @@ def decide_once(plan: Plan, store: Store, requirements: Sequence[Requirement]) -
         The data set is of another study, or has no runs of this one.
     """
     rows = rows_of(plan, store)
-    return Decision(evaluate(plan, rows, requirements), rows, None, "the runs that are there")
+    findings = evaluate(plan, rows, requirements, confidence=confidence)
+    return Decision(findings, rows, None, "the runs that are there")
 
 
 def decide_in_rounds(
@@ -61,12 +67,17 @@ def decide_in_rounds(
     make_engine: Callable[[], Engine],
     requirements: Sequence[Requirement],
     watch: Callable[[Progress], None] = unwatched,
-    settings: Sequence[Setting] | None = None,
+    confidence: float | None = None,
 ) -> Decision:
     """Return the verdicts after as many rounds as it takes, within the budget.
 
     The first look is at the study's replications; each later round doubles those of the settings
-    that are open.
+    that are open. What is decided stays as it was decided: later looks spend less and less of the
+    error, and would take it back.
+
+    Parameters
+    ----------
+    confidence : of each verdict, over all looks; the study's when left out
 
     Raises
     ------
@@ -74,21 +85,26 @@ def decide_in_rounds(
         As `sweep`.
     """
     budget, started = plan.study.budget, time.monotonic()
-    wanted = list(settings if settings is not None else settings_of(plan))
+    wanted = settings_of(plan)
     counts = {k: plan.study.replications for setting in wanted for k in setting.points}
-    look = 0
+    look, is_open = 0, wanted
+    known: dict[tuple[str, str], Finding] = {}
     while True:
         progress = sweep(plan, store, make_engine(), counts=counts, watch=watch)
         look += 1
         rows = rows_of(plan, store, counts)
-        findings = evaluate(plan, rows, requirements, look, wanted)
-        verdicts = by_setting(findings)
-        is_open = [s for s in wanted if verdicts[s.text] == UNDECIDED]
-        helped = {f.setting.text for f in findings if more_runs_help(f)}
+        for finding in evaluate(plan, rows, requirements, look, is_open, confidence):
+            place = finding.setting.text, finding.requirement.text
+            if place not in known or known[place].verdict == UNDECIDED:
+                known[place] = finding
+        findings = list(known.values())
         if progress.is_stopping:
             return Decision(findings, rows, look, "stopped by the user", is_stopped=True)
+        verdicts = by_setting(findings)
+        is_open = [s for s in wanted if verdicts[s.text] == UNDECIDED]
         if not is_open:
             return Decision(findings, rows, look, "everything is decided")
+        helped = {f.setting.text for f in findings if more_runs_help(f)}
         is_open = [s for s in is_open if s.text in helped]
         if not is_open:
             return Decision(findings, rows, look, "more runs would not decide the rest")

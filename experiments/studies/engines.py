@@ -195,8 +195,20 @@ class RayEngine:
         return max(int(resources.get("CPU", 1)), 1)
 
     def start(self, job: Job) -> None:
-        """Send the job to the cluster once."""
-        self._job = self._ray.put(job)
+        """Send the job to the cluster once.
+
+        Raises
+        ------
+        InputError
+            The cluster cannot import the package.
+        """
+        try:
+            self._job = self._ray.put(job)
+        except ImportError as error:
+            raise InputError(
+                f"the cluster cannot import Undertow ({error}); install it on every node, or send "
+                "this folder along with `ray job submit --working-dir .`"
+            ) from None
         environment = {"env_vars": {"NUMBA_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}}
         # retries are for workers and nodes that die; what a run raises is a row
         self._task, self._task_apart = (

@@ -60,6 +60,7 @@ class Finding:
     verdict: str
     worst_bound: float  # simultaneous bound over the design points of the setting
     worst_point: int
+    confidence: float  # of the interval, and of each one-sided bound
 
     def row(self) -> dict[str, Any]:
         """Return it as a row of a table."""
@@ -79,6 +80,7 @@ class Finding:
             "low_without_failed": self.without_failed.low,
             "high_without_failed": self.without_failed.high,
             "method": e.method,
+            "confidence": self.confidence,
             "worst_corner_bound": self.worst_bound,
             "worst_corner": self.worst_point,
         }
@@ -99,6 +101,7 @@ def evaluate(
     requirements: Sequence[Requirement],
     look: int | None = None,
     settings: Sequence[Setting] | None = None,
+    confidence: float | None = None,
 ) -> list[Finding]:
     """Return the finding of every requirement at every setting.
 
@@ -107,8 +110,9 @@ def evaluate(
     rows : the data set
     look : number of the look of a sequential plan; None: the data set is looked at once
     settings : which; all when left out
+    confidence : of each finding; the study's when left out
     """
-    confidence = plan.study.confidence
+    confidence = plan.study.confidence if confidence is None else confidence
     by_point = dict(tuple(rows.groupby("point", sort=False)))
     found = []
     for setting in settings if settings is not None else settings_of(plan):
@@ -122,7 +126,7 @@ def evaluate(
                 ok = (whole["status"] == OK) & whole[requirement.outcome].notna()
                 ended = _estimate(requirement, whole[ok], confidence, look)
             verdict = decide(requirement, made)
-            found.append(Finding(setting, requirement, made, ended, verdict, *worst))
+            found.append(Finding(setting, requirement, made, ended, verdict, *worst, confidence))
     return found
 
 
@@ -169,74 +173,6 @@ def by_setting(findings: Sequence[Finding]) -> dict[str, str]:
 def findings_table(findings: Sequence[Finding]) -> pd.DataFrame:
     """Return the findings, a row each."""
     return pd.DataFrame([finding.row() for finding in findings])
-
-
-def extreme_passing(
-    plan: Plan, findings: Sequence[Finding], lever: str, *, largest: bool
-) -> pd.DataFrame:
-    """Return the largest (or smallest) value of a lever that passes every requirement.
-
-    Returns
-    -------
-    one row for each combination of the other levers: the value, None when none passes, the next
-    value beyond it with its verdict, and the bounds at the value
-
-    Raises
-    ------
-    InputError
-        The study has no such lever, or its values have no order.
-    """
-    levers = plan.study.levers
-    if lever not in levers:
-        raise InputError(f"no lever '{lever}'; levers: {', '.join(levers) or 'none'}")
-    verdict = by_setting(findings)
-    groups: dict[str, list[Setting]] = {}
-    for setting in dict.fromkeys(_Key(f.setting) for f in findings):
-        others = {k: v for k, v in setting.of.levers.items() if k != lever}
-        groups.setdefault(json.dumps(others), []).append(setting.of)
-    rows = []
-    for text, settings in groups.items():
-        values = [setting.levers[lever] for setting in settings]
-        if not all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
-            raise InputError(f"lever '{lever}' takes values without an order")
-        ordered = sorted(settings, key=lambda s: s.levers[lever], reverse=largest)
-        place = next((k for k, s in enumerate(ordered) if verdict[s.text] == PASS), None)
-        chosen = None if place is None else ordered[place]
-        beyond = ordered[place - 1] if place else (ordered[-1] if place is None else None)
-        rows.append(
-            {
-                **json.loads(text),
-                lever: None if chosen is None else chosen.levers[lever],
-                "next_value": None if beyond is None else beyond.levers[lever],
-                "next_verdict": None if beyond is None else verdict[beyond.text],
-                "bounds": _bounds_at(findings, chosen),
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-class _Key:
-    """A setting that can be told apart in a dictionary."""
-
-    def __init__(self, of: Setting) -> None:
-        self.of = of
-
-    def __hash__(self) -> int:
-        return hash(self.of.points)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Key) and other.of.points == self.of.points
-
-
-def _bounds_at(findings: Sequence[Finding], setting: Setting | None) -> str:
-    if setting is None:
-        return ""
-    return "; ".join(
-        f"{f.requirement.text}: {_short(f.estimate.value)} "
-        f"[{_short(f.estimate.low)}, {_short(f.estimate.high)}]"
-        for f in findings
-        if f.setting.points == setting.points
-    )
 
 
 def paired_differences(
@@ -332,7 +268,7 @@ def sentence(plan: Plan, finding: Finding, n_looks: int | None) -> str:
     peeks = "looked at once" if n_looks is None else f"{n_looks} looks, error kept over all of them"
     return (
         f"{finding.verdict}: at {finding.setting.text}, {r.text} - estimate {_short(e.value)}, "
-        f"{study.confidence:.0%} interval [{_short(e.low)}, {_short(e.high)}] "
+        f"{percent(finding.confidence)} interval [{_short(e.low)}, {_short(e.high)}] "
         f"({e.method}; {peeks}) "
         f"from {e.n:,} runs of {study.scenario}; {_of_failed(finding)}; seeds from study seed "
         f"{study.seed}; book response: "
@@ -349,6 +285,11 @@ def _of_failed(finding: Finding) -> str:
     if finding.requirement.statistic == "mean":
         return f"{e.n_failed:,} more failed, so that it cannot pass"
     return f"{e.n_failed:,} failed and count as violations (left out: {_short(rest.value)} {ends})"
+
+
+def percent(share: float) -> str:
+    """Return a confidence as people write it: 95%, 99.17%."""
+    return f"{100.0 * share:.4g}%"
 
 
 def _short(value: Any) -> str:

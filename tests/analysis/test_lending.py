@@ -7,6 +7,7 @@ import pytest
 
 from analysis.lending import (
     bad_debt_path,
+    bad_debt_summary,
     borrow_usage,
     borrower_liquidation_loss,
     debt_at,
@@ -14,11 +15,11 @@ from analysis.lending import (
     hours_at_full_utilization,
     insolvent_debt_path,
     lender_loss,
-    lending_summary,
     liquidation_delays,
     liquidations_at_risk,
     liquidator_shares,
     market_income,
+    usage_summary,
     vault_income,
 )
 from analysis.series import quantile
@@ -64,7 +65,7 @@ def test_bad_debt_without_debtors_is_what_markets_recognized():
 
 
 def test_bad_debt_peak_is_reported_beside_its_end():
-    found = lending_summary(positions(), markets(), frame("liquidations"), 0.0)
+    found = bad_debt_summary(positions(), markets(), 0.0)
     assert (found["bad_debt_peak"], found["bad_debt_end"]) == (30.0, 25.0)
     assert (found["bad_debt_share_peak"], found["bad_debt_share_end"]) == (30 / 200, 25 / 200)
     assert found["debt_start"] == 200.0
@@ -75,14 +76,16 @@ def test_insolvent_debt_is_the_whole_debt_of_accounts_under_water():
 
 
 def test_the_warm_up_is_left_out():
-    found = lending_summary(positions(), markets(), frame("liquidations"), 7_200.0)
+    found = bad_debt_summary(positions(), markets(), 7_200.0)
     assert (found["debt_start"], found["bad_debt_peak"]) == (100.0, 25.0)
-    assert found["hours_at_full_utilisation"] == 0.0
+    used = usage_summary(positions(), markets(), 7_200.0)
+    assert used["hours_at_full_utilisation"] == 0.0
 
 
 def test_lender_loss_is_the_growth_of_bad_debt_since_the_start():
-    assert lender_loss(positions(), markets(), 0.0) == 25.0
-    assert lender_loss(positions(), markets(), 3_600.0) == -5.0
+    path = bad_debt_path(positions(), markets()).sum(axis=1)
+    assert lender_loss(path, 0.0) == 25.0
+    assert lender_loss(path, 3_600.0) == -5.0
 
 
 def test_debt_is_read_at_the_nearest_sample():
@@ -153,7 +156,7 @@ def test_liquidations_at_risk_are_a_quantile_over_hours_quiet_ones_included():
 
 
 def test_insolvent_debt_at_risk_is_its_quantile_over_samples():
-    found = lending_summary(positions(), markets(), frame("liquidations"), 0.0)
+    found = bad_debt_summary(positions(), markets(), 0.0)
     assert found["insolvent_debt_var95"] == 100.0  # of 0, 100, 100
 
 

@@ -8,18 +8,19 @@ import pytest
 
 from experiments.studies import load_study
 from experiments.studies.deciding import more_runs_help
-from experiments.studies.estimates import FAIL, PASS, UNDECIDED
+from experiments.studies.estimates import FAIL, PASS, UNDECIDED, clopper_pearson
+from experiments.studies.extremes import extreme_passing, search_confidence
 from experiments.studies.plan import Plan
 from experiments.studies.requirements import parse_requirement
 from experiments.studies.verdicts import (
     compared,
     evaluate,
-    extreme_passing,
     overall,
     paired_differences,
     sentence,
     settings_of,
 )
+from sim.errors import InputError
 
 
 @pytest.fixture
@@ -59,9 +60,35 @@ def test_each_setting_has_the_runs_of_its_design_points(plan):
 
 def test_the_largest_value_that_passes_is_named_with_the_next_one(plan):
     rows = rows_with(plan, {0.001: 0.0, 0.003: 0.01, 0.01: 0.5})
-    found = evaluate(plan, rows, plan.study.parsed)
+    confidence = search_confidence(plan, "fee")
+    assert confidence == pytest.approx(1 - 0.05 / 3)
+    found = evaluate(plan, rows, plan.study.parsed, confidence=confidence)
     (row,) = extreme_passing(plan, found, "fee", largest=True).to_dict("records")
     assert (row["fee"], row["next_value"], row["next_verdict"]) == (0.003, 0.01, FAIL)
+
+
+def test_the_interval_of_a_value_that_was_picked_holds_for_all_it_was_picked_from(plan):
+    rows = rows_with(plan, {0.001: 0.0, 0.003: 0.01, 0.01: 0.5})
+    found = evaluate(plan, rows, plan.study.parsed, confidence=search_confidence(plan, "fee"))
+    (row,) = extreme_passing(plan, found, "fee", largest=True).to_dict("records")
+    bad = int((rows.loc[rows["fee"] == 0.003, "lp_net_return"] > 0.5).sum())
+    low, high = clopper_pearson(bad, 400, 0.05 / 3 / 2)
+    assert f"{bad / 400:.4g} [{low:.4g}, {high:.4g}]" in row["bounds"]
+
+
+def test_findings_that_hold_one_by_one_name_no_largest_value(plan):
+    rows = rows_with(plan, {0.001: 0.0, 0.003: 0.01, 0.01: 0.5})
+    found = evaluate(plan, rows, plan.study.parsed)
+    with pytest.raises(InputError, match=r"decide at confidence 0\.983333"):
+        extreme_passing(plan, found, "fee", largest=True)
+
+
+def test_a_value_passes_beyond_one_that_does_not(plan):
+    rows = rows_with(plan, {0.001: 0.5, 0.003: 0.0, 0.01: 0.5})  # an optimum inside
+    found = evaluate(plan, rows, plan.study.parsed, confidence=search_confidence(plan, "fee"))
+    for largest, beyond in ((True, 0.01), (False, 0.001)):
+        (row,) = extreme_passing(plan, found, "fee", largest=largest).to_dict("records")
+        assert (row["fee"], row["next_value"], row["next_verdict"]) == (0.003, beyond, FAIL)
 
 
 def test_failed_runs_are_shown_as_violations_and_left_out(plan):
