@@ -57,6 +57,8 @@ FIXED_GAS = {"kind": "fixed", "price_usd": 1_000.0}
 VAULTS = {"collateral": "ETH", "debt": "DAI", "feed": "eth-feed", "stability_fee": 0.08}
 ENGLISH = {"kind": "english", "lot_size": 20.0, "bid_duration_minutes": 1.0, "auction_hours": 0.1}
 SLOW = {"kind": "english", "lot_size": 10.0, "bid_duration_minutes": 5.0, "auction_hours": 0.5}
+FED = {"ETH": {"feed": "eth-feed"}, "USD": {"feed": "usd-feed"}}
+PAIR = {"collateral": "ETH", "loan": "USD", "liquidation_loan_to_value": 0.86, "fee": 0.1}
 RESERVES = {"ETH": {"feed": "eth-feed"}, "USD": {"feed": "usd-feed", "backstop": 100.0}}
 MODES = {
     "dollars": {
@@ -328,7 +330,10 @@ MECHANISMS: dict[str, dict[str, Any]] = {
                 "lending",
                 reserves=RESERVES,
                 loss_order=["backstop", "suppliers"],
+                full_close_value=2_000.0,
+                dust_value=1_000.0,
             ),
+            config_of("lending", reserves=FED, isolated_pair=PAIR),
         ),
         "beside": feeds(),
         "prepare": open_books,
