@@ -20,6 +20,8 @@ from agents import (
     liquidators,
     liquidity_exit,
     liquidity_providers,
+    llamma_borrowers,
+    llamma_liquidators,
     momentum_traders,
     noise_traders,
     oracle_keepers,
@@ -39,6 +41,7 @@ from sim.cdp import protocol as cdp
 from sim.errors import InputError
 from sim.lending import position_file
 from sim.lending import protocol as lending
+from sim.llamma import protocol as llamma
 from sim.oracles import oracle
 from sim.reference import candles
 from sim.registry import Mechanism, PopulationKind, ShockKind
@@ -58,6 +61,7 @@ _MECHANISMS: list[Mechanism] = [
     quoted_depth.MECHANISM,
     lending.MECHANISM,
     cdp.MECHANISM,
+    llamma.MECHANISM,
     lock_and_mint.MECHANISM,
     liquidity_network.MECHANISM,
 ]
@@ -79,6 +83,8 @@ _POPULATIONS: list[PopulationKind] = [
     liquidators.KIND,
     vault_owners.KIND,
     keepers.KIND,
+    llamma_borrowers.KIND,
+    llamma_liquidators.KIND,
     exploiter.KIND,
     staking_arbitrageurs.KIND,
     tranche_investors.KIND,

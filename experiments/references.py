@@ -1,7 +1,8 @@
 """References between the parts of a scenario: every name that a part uses must exist.
 
 A field's name says what it refers to, in configurations of any depth and kind, plug-ins included:
-`pool` and `venues` name pools, `market` a lending market, `cdp` a CDP market, `vault` a tranche
+`pool` and `venues` name pools, `market` a lending market, `cdp` a CDP market, `llamma` a crvUSD
+market, `vault` a tranche
 vault, `feed` an oracle, `bridge` a bridge, `staking` a staking protocol, `chain` a chain, `token` a
 token of it. What only a built world can tell is refused there, and `placed` finds the line that it
 speaks of.
@@ -40,6 +41,7 @@ _ANY = _Role("venue", lambda _: True)
 _POOL = _Role("pool", lambda venue: mechanisms()[venue.kind].quote is not None)
 _MARKET = _Role("lending market", lambda venue: venue.kind == "lending")
 _CDP = _Role("CDP market", lambda venue: venue.kind == "cdp")
+_LLAMMA = _Role("crvUSD market", lambda venue: venue.kind == "llamma")
 _BRIDGE = _Role("bridge", lambda venue: hasattr(venue, "other_chain"))
 _FEED = _Role("oracle", lambda venue: venue.kind == "oracle", is_local=False)
 _RATES = ("liquid_staking", "tranches")
@@ -56,6 +58,7 @@ _VENUES = {
     "market": _MARKET,
     "flash_market": _MARKET,
     "cdp": _CDP,
+    "llamma": _LLAMMA,
     "vault": _VAULT,
     "bridge": _BRIDGE,
     "bridges": _BRIDGE,

@@ -14,6 +14,8 @@ from sim.cdp.verbs import LIQUIDATE as FIXED
 from sim.exchange import ExchangeConfig
 from sim.lending.building import enter, open_positions, reserve_of
 from sim.lending.verbs import pair_of
+from sim.llamma import building as llamma_building
+from sim.llamma import verbs as llamma
 from sim.orders import (
     ADD,
     BORROW,
@@ -28,6 +30,7 @@ from sim.orders import (
     UNWIND_REPAY,
     USE_AS_COLLATERAL,
 )
+from sim.outside import GENESIS, OUTSIDE
 from sim.trial import ACTORS, small_plan
 from sim.world import PopulationPlan, VenuePlan
 
@@ -55,8 +58,11 @@ FEEDS = {
 }
 FIXED_GAS = {"kind": "fixed", "price_usd": 1_000.0}
 VAULTS = {"collateral": "ETH", "debt": "DAI", "feed": "eth-feed", "stability_fee": 0.08}
+BANDS = {"collateral": "ETH", "debt": "cUSD", "feed": "eth-feed", "rate": 0.05}
 ENGLISH = {"kind": "english", "lot_size": 20.0, "bid_duration_minutes": 1.0, "auction_hours": 0.1}
 SLOW = {"kind": "english", "lot_size": 10.0, "bid_duration_minutes": 5.0, "auction_hours": 0.5}
+FED = {"ETH": {"feed": "eth-feed"}, "USD": {"feed": "usd-feed"}}
+PAIR = {"collateral": "ETH", "loan": "USD", "liquidation_loan_to_value": 0.86, "fee": 0.1}
 RESERVES = {"ETH": {"feed": "eth-feed"}, "USD": {"feed": "usd-feed", "backstop": 100.0}}
 MODES = {
     "dollars": {
@@ -168,6 +174,42 @@ def open_vaults(world, site):
             cdp_building.enter(world, vaults, np.array([5.0, 1.0, 1.0, 50.0]), owed)
     for row in range(site.rows):
         world.endow(site.group, row, world.token(HOME, "DAI"), 2e4)
+
+
+def open_bands(world, site):
+    """Every actor has cUSD; three have loans in each market, the last of them owes too much."""
+    for number, plan in enumerate(world.plan.venues):
+        if plan.mechanism.kind == "llamma":
+            loans = llamma_building.open_loans(world, number, site.group, np.arange(site.rows))
+            owed = np.array([5_000.0, 15_000.0, 17_500.0])
+            llamma_building.enter(world, loans[:3], np.full(3, 10.0), owed, np.array([8, 10, 4]))
+            state = world.states["llamma"]
+            market = state.markets[int(world.venues.row[number])]
+            for column, name in ((state.loans[int(loans[2])], "scaled"), (market, "scaled_debt"),
+                                 (market, "issued")):  # fmt: skip
+                column[name] += 3_000.0
+            world.endow(OUTSIDE, GENESIS, int(market["debt_token"]), 3_000.0)
+    for row in range(site.rows):
+        world.endow(site.group, row, world.token(HOME, "cUSD"), 2e4)
+
+
+def llamma_arguments(world, request, rng):
+    """The sender's loan, or any to liquidate; amounts that may fit."""
+    state = world.states["llamma"]
+    mine = state.loans["market"] == int(world.venues.row[request.venue])
+    own = int(np.flatnonzero(mine & (state.loans["owner"] == request.row))[0])
+    if request.verb == llamma.SWAP:
+        amount = 1_000.0 if request.a == 1 else 0.5
+        return replace(request, amount=amount * float(rng.choice([0.01, 1.0, 5.0])))
+    if request.verb == llamma.LIQUIDATE:
+        victim = int(rng.choice(np.flatnonzero(mine)))
+        return replace(request, a=victim, amount=float(rng.choice([0.3, 1.0, 2.0])))
+    if request.verb == llamma.REPAY:
+        return replace(request, a=own, amount=float(rng.choice([100.0, 3_000.0, np.inf])))
+    if request.verb in (llamma.CREATE, llamma.BORROW):
+        debt = float(rng.choice([100.0, 2_000.0, 50_000.0]))
+        return replace(request, a=own, b=int(rng.integers(3, 12)), amount=2.0, amount1=debt)
+    return replace(request, a=own, amount=float(rng.choice([0.1, 2.0])))
 
 
 def cdp_arguments(world, request, rng):
@@ -328,7 +370,10 @@ MECHANISMS: dict[str, dict[str, Any]] = {
                 "lending",
                 reserves=RESERVES,
                 loss_order=["backstop", "suppliers"],
+                full_close_value=2_000.0,
+                dust_value=1_000.0,
             ),
+            config_of("lending", reserves=FED, isolated_pair=PAIR),
         ),
         "beside": feeds(),
         "prepare": open_books,
@@ -345,6 +390,15 @@ MECHANISMS: dict[str, dict[str, Any]] = {
         "beside": feeds(),
         "prepare": open_vaults,
         "arguments": cdp_arguments,
+    },
+    "llamma": {
+        "configs": (
+            config_of("llamma", **BANDS, debt_asset="USD"),
+            config_of("llamma", **BANDS, has_dynamic_fee=False, debt_ceiling=60_000.0),
+        ),
+        "beside": feeds(),
+        "prepare": open_bands,
+        "arguments": llamma_arguments,
     },
     "lock_and_mint": {
         "configs": tuple(
@@ -384,6 +438,14 @@ def vault_place(*people: tuple[str, Any]) -> Any:
     vaults = config_of("cdp", **VAULTS, debt_asset="USD", liquidation=rules)
     pool = config_of("constant_product", tokens=["ETH", "DAI"], value_usd=1e6)
     return _plan((*feeds(), venue("vaults", vaults), venue("eth-dai", pool)), people)
+
+
+def band_place(*people: tuple[str, Any]) -> Any:
+    """Return a plan with a crvUSD market, a moving price of ETH, and people."""
+    market = config_of("llamma", **BANDS, debt_asset="USD")
+    pool = config_of("constant_product", tokens=["ETH", "cUSD"], value_usd=1e6)
+    venues = (venue("bands", market), venue("eth-cusd", pool), venue("exchange", ExchangeConfig()))
+    return _plan((*feeds(), *venues), people)
 
 
 def market_place(*people: tuple[str, Any], more: tuple[VenuePlan, ...] = ()) -> Any:
@@ -443,6 +505,10 @@ VAULT_BOOK = people_of(
     "vault_owners", cdp="vaults", count=8, debt_usd=3e5,
     health_quantiles=[[0.05, 1.0005], [0.5, 1.05], [0.9, 1.5]], alarm_low=1.2, alarm_high=1.6,
     reaction_minutes=1.0,
+)  # fmt: skip
+BAND_BOOK = people_of(
+    "llamma_borrowers", llamma="bands", count=8, debt_usd=3e5, borrowed_low=0.9,
+    awake_share=1.0, alarm=0.05, reaction_minutes=0.5,
 )  # fmt: skip
 BRIDGED = {"other_chain": OTHER}
 BOOK = (("lenders", LENDERS), ("debtors", DEBTORS))
@@ -524,6 +590,8 @@ POPULATIONS: dict[str, dict[str, Any]] = {
     "liquidators": {"market": "market", "inventory_usd": 1e5, "claim_share": 1.0},
     "vault_owners": VAULT_BOOK.model_dump(exclude={"kind", "chain", "count"}),
     "keepers": {"cdp": "vaults", "inventory_usd": 2e5},
+    "llamma_borrowers": BAND_BOOK.model_dump(exclude={"kind", "chain", "count"}),
+    "llamma_liquidators": {"llamma": "bands", "inventory_usd": 2e5},
     "tranche_investors": {
         "vault": "vault", "tranche": "senior", "share": 0.4, "pool": "senior-usd",
         "informed_share": 0.5, "slow_share": 0.5, "informed_minutes": [0.5, 1.0],
@@ -552,10 +620,13 @@ BESIDE: dict[str, tuple[tuple[str, Any], ...]] = {
     "relayers": (("crossers", CROSSERS),),
     "vault_owners": (KEEPERS,),
     "keepers": (("owners", VAULT_BOOK), KEEPERS),
+    "llamma_borrowers": (KEEPERS,),
+    "llamma_liquidators": (("owners", BAND_BOOK), KEEPERS),
     "tranche_investors": (("manager", MANAGER), KEEPERS),
     "vault_managers": (("holders", HOLDERS), KEEPERS),
 }
 VAULT_KINDS = ("vault_owners", "keepers")  # act in vault_place, all others in market_place
+BAND_KINDS = ("llamma_borrowers", "llamma_liquidators")  # act in band_place
 WHEEL = ("next",)  # links of the timing wheel
 DEPEND_ON_ALL: dict[str, tuple[str, ...]] = {
     "noise_traders": WHEEL,
@@ -578,6 +649,7 @@ DEPEND_ON_ALL: dict[str, tuple[str, ...]] = {
         "orders",
     ),  # health factors have quantiles by debt
     "keepers": ("endowment", "is_direct", "orders"),  # shares by rank; they take turns
+    "llamma_borrowers": ("orders",),  # debts add up to what the book says
 }
 ROWS = {"exploiter": 1, "vault_managers": 1}
 ACTS_FOR = {"vault_managers": "tranches"}
@@ -590,4 +662,6 @@ def population_of(kind: str) -> tuple[Any, Any]:
         fields["count"] = 1
     if kind in VAULT_KINDS:
         return people_of(kind, **fields), vault_place(*BESIDE[kind])
+    if kind in BAND_KINDS:
+        return people_of(kind, **fields), band_place(*BESIDE[kind])
     return people_of(kind, **fields), market_place(*BESIDE.get(kind, ()), more=MORE.get(kind, ()))

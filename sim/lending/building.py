@@ -17,6 +17,7 @@ from sim.lending.config import (
     ModeConfig,
     ReserveConfig,
 )
+from sim.lending.isolated import PairConfig, pair_market
 from sim.lending.settings import KIND, LendingConfig
 from sim.lending.state import LendingState, add_positions, make_state
 from sim.lending.verbs import LendingDesk
@@ -30,6 +31,12 @@ if TYPE_CHECKING:
 
 
 def _market_config(config: LendingConfig, prices: list[float]) -> MarketConfig:
+    if config.isolated_pair is not None:
+        pair = config.isolated_pair
+        terms = PairConfig(**pair.model_dump(exclude={"collateral", "loan"}))
+        order = tuple(config.reserves)
+        worth = dict(zip(order, prices, strict=True))
+        return pair_market(terms, (pair.collateral, pair.loan), worth, order)
     reserves = []
     for settings, price in zip(config.reserves.values(), prices, strict=True):
         given = settings.model_dump(exclude={"feed"})
@@ -41,6 +48,8 @@ def _market_config(config: LendingConfig, prices: list[float]) -> MarketConfig:
         close_factor=config.close_factor,
         close_base=CloseBase[config.close_base.upper()],
         full_close_below=config.full_close_below,
+        full_close_value=config.full_close_value,
+        dust_value=config.dust_value,
         loss_order=tuple(LossBearer[bearer.upper()] for bearer in config.loss_order),
         modes=tuple(_mode_config(config, label) for label in config.efficiency_modes),
     )
@@ -91,7 +100,9 @@ def make(world: World, sites: Sequence[VenueSite]) -> tuple[LendingState, Lendin
     desk = LendingDesk(
         account=np.array([site.account for site in sites], np.int64),
         group=np.array([sites[0].group], np.int64),
-        flash_fee=np.array([site.config.flash_fee for site in sites]),
+        flash_fee=np.array(
+            [0.0 if site.config.isolated_pair else site.config.flash_fee for site in sites]
+        ),
         unsafe_since=np.zeros(0, np.int64),
     )
     return state, desk

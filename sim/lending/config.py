@@ -115,8 +115,9 @@ class ReserveConfig:
     """One asset of a market: interest rate, risk limits, flags.
 
     Rates are per year; fractions are of value; caps and backstop in tokens. A finite `debt_ceiling`
-    (tokens owed, counted without interest) makes it collateral in isolation. The defaults are a
-    plain asset that can be lent and pledged; there is no default price.
+    (tokens owed, counted without interest) makes it collateral in isolation. A `rate_at_target`
+    above 0 puts the adaptive curve in the place of the kinked one: `kink` is then its target, and
+    the other rates play no part. The defaults are a plain asset that can be lent and pledged; there is no default price.
     """
 
     price: Annotated[float, Interval(gt=0.0, lt=math.inf)]
@@ -132,6 +133,13 @@ class ReserveConfig:
     supply_cap: NonNegative = math.inf
     borrow_cap: NonNegative = math.inf
     debt_ceiling: NonNegative = math.inf
+    rate_at_target: Finite = 0.0
+    steepness: Positive = 4.0
+    adjustment_speed: Finite = 50.0
+    least_rate: Finite = 0.001
+    most_rate: Finite = 2.0
+    exact_exponential: bool = False
+    virtual_shares: Finite = 0.0
     backstop: Finite = 0.0
     is_active: bool = True
     is_frozen: bool = False
@@ -196,6 +204,7 @@ class MarketConfig:
     dust_value: Finite = 0.0
     loss_order: tuple[LossBearer, ...] = (LossBearer.TREASURY, LossBearer.SUPPLIERS)
     modes: tuple[ModeConfig, ...] = ()
+    accrues_with: int = -1  # reserve that accrues when another is withdrawn; -1: itself alone
 
     def __post_init__(self) -> None:
         """Check bounds, that there is an asset, and that nobody bears a loss twice."""

@@ -90,8 +90,18 @@ class LendingMarket:
     def __init__(
         self, reserves: Mapping[str, ReserveConfig], *, n_slots: int | None = None, **rules: Any
     ) -> None:
-        self.names = tuple(reserves)
-        self.config = MarketConfig(reserves=tuple(reserves.values()), **rules)
+        config = MarketConfig(reserves=tuple(reserves.values()), **rules)
+        self._begin(config, tuple(reserves), n_slots)
+
+    @classmethod
+    def of(cls, config: MarketConfig, names: tuple[str, ...]) -> LendingMarket:
+        """Return a market of a configuration whose assets get these names."""
+        made = cls.__new__(cls)
+        made._begin(config, names, None)
+        return made
+
+    def _begin(self, config: MarketConfig, names: tuple[str, ...], n_slots: int | None) -> None:
+        self.names, self.config = names, config
         n = len(self.names)
         self._n_slots = n if n_slots is None else n_slots
         self.state = make_state(

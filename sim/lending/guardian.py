@@ -24,6 +24,7 @@ from sim.lending.config import ReserveFlag, check_limits
 from sim.lending.reserve import accrue
 
 _RATES = ("base_rate", "slope1", "slope2", "kink", "reserve_factor")
+_CURVE = ("base_rate", "slope1", "slope2")
 _CAPS = ("supply_cap", "borrow_cap", "debt_ceiling")
 _NONE = -1.0  # of `pending_loan_to_value`
 
@@ -129,7 +130,13 @@ class Guardian:
         InputError
             A name is none of these, or its value impossible.
         """
+        is_adaptive = self.asset["rate_at_target"] > 0.0
         for name, value in rates.items():
+            if is_adaptive and name in _CURVE:
+                raise InputError(
+                    f"{name} ({value}): the reserve has the adaptive curve, which has no such "
+                    "rate; set kink (its target) or reserve_factor"
+                )
             most = 1.0 if name in {"kink", "reserve_factor"} else math.inf
             if name not in _RATES or not 0.0 <= value <= most or (name == "kink" and value == 0.0):
                 raise InputError(f"{name} ({value}) is not a possible {' or '.join(_RATES)}")

@@ -181,6 +181,8 @@ def withdraw_against(state, position, reserve, amount, relief, now):  # type: ig
         return status, 0.0
     asset = state.reserves[reserve]
     accrue(asset, now)
+    if asset.accrues_with >= 0:
+        accrue(state.reserves[asset.accrues_with], now)
     slot = find_slot(state.collateral_reserve, position, reserve)
     part = min(part, state.collateral_scaled[position, slot])
     take_claim(state, position, slot, reserve, part)

@@ -3,6 +3,11 @@
 Each kernel takes one record of the table `reserves`. Indices *at* a time are computed without
 writing, so that an operation can be checked before interest is written down: a refused operation
 leaves even the indices as they were.
+
+A reserve with a `rate_at_target` follows the adaptive curve and keeps the books of a Morpho Blue
+market: all interest less the fee goes to the claims at once, and an index is
+`(assets + v) / (shares + v)`, where the virtual `v` keeps the first supplier from moving it. With
+`v = 0` that is the plain index.
 """
 
 from __future__ import annotations
@@ -10,6 +15,7 @@ from __future__ import annotations
 import math
 
 from sim.kernel import kernel
+from sim.lending.adaptive_rate import charged_rate, curve_rate, series_growth, utilization_error
 from sim.lending.config import LossBearer, ReserveFlag
 from sim.lending.interest_rate import compound_growth, kinked_rate, linear_growth, supplier_rate
 from sim.status import Status
@@ -32,7 +38,7 @@ BACKSTOP = int(LossBearer.BACKSTOP)
 @kernel
 def utilization(asset):  # type: ignore[no-untyped-def]
     """Return debt / (cash + debt) at the last update; 0 without debt."""
-    debt = asset.scaled_debt * asset.borrow_index
+    debt = total_debt(asset)
     if debt <= 0.0:
         return 0.0
     return debt / (asset.cash + debt)
@@ -46,6 +52,9 @@ def borrow_rate(asset):  # type: ignore[no-untyped-def]
     """
     if asset.held_rate >= 0.0:
         return asset.held_rate
+    if asset.rate_at_target > 0.0:
+        error = utilization_error(utilization(asset), asset.kink)
+        return curve_rate(asset.rate_at_target, error, asset.steepness)
     return kinked_rate(
         utilization(asset),
         asset.base_rate,
@@ -61,11 +70,21 @@ def supply_rate(asset):  # type: ignore[no-untyped-def]
 
     An open deficit earns nothing, so the claims on it dilute the rate of all.
     """
-    debt = asset.scaled_debt * asset.borrow_index
+    debt = total_debt(asset)
     if debt <= 0.0:
         return 0.0
     share = debt / (asset.cash + debt + asset.deficit)
     return supplier_rate(borrow_rate(asset), share, asset.reserve_factor)
+
+
+@kernel
+def interest_at(asset, elapsed):  # type: ignore[no-untyped-def]
+    """Return the interest of an adaptive reserve over `elapsed` ticks, tokens; writes nothing."""
+    seconds = elapsed / TICKS_PER_SECOND
+    rate = asset.held_rate
+    if rate < 0.0:
+        rate, _ = charged_rate(asset, utilization(asset), seconds)
+    return total_debt(asset) * (series_growth(rate, seconds) - 1.0)
 
 
 @kernel(inline=False)
@@ -75,6 +94,10 @@ def supply_index_at(asset, now):  # type: ignore[no-untyped-def]
     index = asset.supply_index
     if elapsed <= 0 or asset.scaled_debt <= 0.0:
         return index
+    if asset.rate_at_target > 0.0:
+        kept = interest_at(asset, elapsed) * (1.0 - asset.reserve_factor)
+        shares = asset.scaled_supply + asset.scaled_treasury + asset.virtual_shares
+        return (total_supply(asset) + kept + asset.virtual_shares) / shares
     return index * linear_growth(supply_rate(asset), elapsed / TICKS_PER_SECOND)
 
 
@@ -85,6 +108,9 @@ def borrow_index_at(asset, now):  # type: ignore[no-untyped-def]
     index = asset.borrow_index
     if elapsed <= 0 or asset.scaled_debt <= 0.0:
         return index
+    if asset.rate_at_target > 0.0:
+        debt = total_debt(asset) + interest_at(asset, elapsed)
+        return (debt + asset.virtual_shares) / (asset.scaled_debt + asset.virtual_shares)
     return index * compound_growth(borrow_rate(asset), elapsed / TICKS_PER_SECOND)
 
 
@@ -98,13 +124,14 @@ def withdrawable(asset):  # type: ignore[no-untyped-def]
 def total_supply(asset):  # type: ignore[no-untyped-def]
     """Return all claims in tokens at the last update, the treasury's included."""
     scaled = asset.scaled_supply + asset.scaled_treasury
-    return scaled * asset.supply_index
+    return scaled * asset.supply_index + asset.virtual_shares * (asset.supply_index - 1.0)
 
 
 @kernel
 def total_debt(asset):  # type: ignore[no-untyped-def]
     """Return all debts in tokens at the last update."""
-    return asset.scaled_debt * asset.borrow_index
+    virtual = asset.virtual_shares * (asset.borrow_index - 1.0)
+    return asset.scaled_debt * asset.borrow_index + virtual
 
 
 @kernel
@@ -142,6 +169,9 @@ def accrue(asset, now):  # type: ignore[no-untyped-def]
         to_treasury = interest * asset.reserve_factor
         asset.scaled_treasury += to_treasury / supply_index
     asset.surplus += interest - to_treasury - to_claims
+    if asset.rate_at_target > 0.0 and asset.held_rate < 0.0:
+        seconds = (now - asset.last_update) / TICKS_PER_SECOND
+        _, asset.rate_at_target = charged_rate(asset, utilization(asset), seconds)
     asset.supply_index = supply_index
     asset.borrow_index = borrow_index
     asset.last_update = now
@@ -186,13 +216,13 @@ def _take_from_backstop(asset):  # type: ignore[no-untyped-def]
 
 @kernel
 def _take_from_claims(asset):  # type: ignore[no-untyped-def]
-    claims = total_supply(asset)
+    claims, virtual = total_supply(asset), asset.virtual_shares
     asset.borne_by_suppliers += min(asset.deficit, claims)
     if asset.deficit < claims:
-        asset.supply_index *= 1.0 - asset.deficit / claims
+        asset.supply_index *= 1.0 - asset.deficit / (claims + virtual)
         asset.deficit = 0.0
     else:
-        asset.supply_index = 0.0
+        asset.supply_index = virtual / (asset.scaled_supply + asset.scaled_treasury + virtual)
         asset.deficit -= claims
 
 

@@ -64,6 +64,14 @@ RESERVE = np.dtype(  # one asset of one market; tokens unless said otherwise
         ("lender", "i8"),  # position of the outside lender who meets withdrawals, -1: nobody does
         ("held_rate", "f8"),  # per year, borrow rate posted when it first did, -1: it has not
         ("lent", "f8"),  # tokens that it has paid so far
+        ("rate_at_target", "f8"),  # per year, of the adaptive curve; 0: the kinked curve
+        ("steepness", "f8"),  # of the adaptive curve: rate when full / rate at target
+        ("adjustment_speed", "f8"),  # per year, at full error
+        ("least_rate", "f8"),  # per year, bounds of the rate at target
+        ("most_rate", "f8"),
+        ("exact_exponential", "i8"),  # 0: as the contract approximates it
+        ("virtual_shares", "f8"),  # added to assets and shares of both indices
+        ("accrues_with", "i8"),  # reserve whose interest a withdrawal writes down, too; -1: none
     ],
     align=True,
 )
@@ -217,10 +225,20 @@ def _make_reserves(
     table["supply_index"] = table["borrow_index"] = 1.0
     table["pending_loan_to_value"] = table["held_rate"] = -1.0
     table["lender"] = -1
+    table["accrues_with"] = _partners(markets)
     for field in fields(ReserveConfig):
         if field.name in (RESERVE.names or ()):  # what the flags do not say
             table[field.name] = [getattr(asset, field.name) for asset in assets]
     return table
+
+
+def _partners(markets: Sequence[MarketConfig]) -> list[int]:
+    """Return for each reserve the one that accrues with it, -1: none."""
+    found: list[int] = []
+    for market in markets:
+        partner = len(found) + market.accrues_with if market.accrues_with >= 0 else -1
+        found += [partner] * len(market.reserves)
+    return found
 
 
 def add_positions(
