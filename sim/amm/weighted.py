@@ -44,6 +44,7 @@ from sim.amm.weighted_math import (
     shares_of_amounts,
 )
 from sim.appraisal import appraisal_at
+from sim.errors import InputError
 from sim.kernel import F8x2, columnar, handler, kernel, view_of
 from sim.ledger import Ledger, balance_of
 from sim.mempool import Outbox
@@ -404,6 +405,8 @@ def make(world: World, sites: Sequence[VenueSite]) -> tuple[TokenPools, Weights]
             continue
         weight[site.row, :n] = config.weights
         usd = world.prices.fundamental[list(site.tokens)]
+        if usd.min() <= 0.0:
+            raise InputError(f"{site.name}: all of its tokens need a reference price")
         amounts = config.value_usd * weight[site.row, :n] / usd
         shares = n * math.exp(float(weight[site.row, :n] @ np.log(amounts)))
         token_pool.fill(world, pools, site, amounts, shares)
