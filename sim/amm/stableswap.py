@@ -15,6 +15,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from sim.amm import token_pool
+from sim.amm.concentrated_swap import round_down
 from sim.amm.stableswap_math import (
     amount_of_shares,
     change_shares,
@@ -267,6 +268,7 @@ def quote_remove_one(pools, terms, row, side, shares, now):  # type: ignore[no-u
         pools.fee[pool],
         terms.multiplier[pool],
         pools.work[1],
+        pools.work[2],
         pools.quantum[pool],
     )
     clear_work(pools)
@@ -279,24 +281,25 @@ def quote_remove_one(pools, terms, row, side, shares, now):  # type: ignore[no-u
 def change_of(pools, terms, pool, sign, now):  # type: ignore[no-untyped-def]
     """Return the shares that the amounts in `work[0]`, added or taken, are worth; 0: impossible.
 
-    `work[1]` gets the reserves after it without fees, `work[2]` the fees.
+    `work[2]` gets the fees.
     """
-    n, after = pools.n_tokens[pool], pools.work[1]
+    n, change = pools.n_tokens[pool], pools.work[1]
     for k in range(n):
-        after[k] = pools.reserves[pool, k] + sign * pools.work[0, k]
-        if not after[k] > 0.0:
+        change[k] = sign * pools.work[0, k]
+        if not pools.reserves[pool, k] + change[k] > 0.0:
             return 0.0
     ann = amplification_at(terms, pool, now) * n
     return change_shares(
         pools.reserves[pool],
-        after,
         terms.rate[pool],
+        change,
         n,
         ann,
         pools.supply[pool],
         pools.fee[pool],
         terms.multiplier[pool],
         pools.work[2],
+        pools.work[3],
         pools.quantum[pool],
     )
 
@@ -305,7 +308,7 @@ def change_of(pools, terms, pool, sign, now):  # type: ignore[no-untyped-def]
 def keep_admin_fees(pools, terms, pool):  # type: ignore[no-untyped-def]
     """Move the protocol's part of the fees in `work[2]` out of the reserves."""
     for k in range(pools.n_tokens[pool]):
-        mine = pools.work[2, k] * terms.admin_fee[pool]
+        mine = round_down(pools.work[2, k] * terms.admin_fee[pool], pools.quantum[pool])
         pools.reserves[pool, k] -= mine
         pools.owed[pool, k] += mine
 

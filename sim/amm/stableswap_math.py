@@ -24,12 +24,17 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from sim.amm.concentrated_swap import round_down
 from sim.kernel import kernel
 
 _MOST_STEPS = 255  # of Newton's method, as in the contract
 _EPSILON = 2.0**-52
 _BISECTIONS = 200
+_POLISH = 2  # steps of Newton's method by which a difference gets its digits
+_FEE_UNITS = 1e10
+_NEARLY = 1e-4  # of a unit, below which a fee is the whole number above
 _EXACT = 1e-14  # of an amount, at which the search for a price ends
 
 
@@ -116,7 +121,7 @@ def paid_to_price(x, y, excess, price):  # type: ignore[no-untyped-def]
     while high < 1e30 * (x + y) and price_after(x, y, excess, high) > price:
         low, high = high, 8.0 * high
     for _ in range(_BISECTIONS):
-        middle = 0.5 * (low + high) if low > 0.125 * high else 0.125 * high
+        middle = 0.5 * (low + high) if low > 0.1 * high else 0.2 * high
         if high - low <= _EXACT * high:
             break
         if price_after(x, y, excess, middle) > price:
@@ -139,6 +144,12 @@ def dynamic_fee(fee, multiplier, x, y):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def whole_fee(fee, quantum):  # type: ignore[no-untyped-def]
+    """Return a fee in whole parts of 10^10, down, as the contract has it; itself for 0."""
+    return fee if quantum == 0.0 else np.floor(fee * _FEE_UNITS + _NEARLY) / _FEE_UNITS
+
+
+@kernel
 def imbalance_fee(fee, n):  # type: ignore[no-untyped-def]
     """Return the fee on what differs from proportion."""
     return fee * n / (4.0 * (n - 1.0))
@@ -149,8 +160,9 @@ def swap_out(x, y, rate_out, excess, paid, fee, multiplier, quantum):  # type: i
     """Return (amount out, fee in units of the token out, share that is) for x rising by `paid`."""
     given = given_for(x, y, excess, paid)
     share = dynamic_fee(fee, multiplier, x + 0.5 * paid, y - 0.5 * given)
+    share = whole_fee(share, quantum)
     if quantum > 0.0:
-        given = max(math.floor(given) - 1.0, 0.0)
+        given = max(np.floor(given) - 1.0, 0.0)
     charge = round_down(given * share, 1.0 if quantum > 0.0 else 0.0)
     out = round_down((given - charge) / rate_out, quantum)
     return out, charge / rate_out, share
@@ -180,50 +192,85 @@ def swap_in(x, y, excess, wanted, fee, multiplier):  # type: ignore[no-untyped-d
 
 
 @kernel
-def charge_change(reserves, after, rates, n, d0, d1, fee, multiplier, fees, quantum):  # type: ignore[no-untyped-def]
-    """Write the fee on each token for a change of all reserves, D going from d0 to d1, to `fees`.
+def misfit(reserves, rates, change, n, ann, d, rise):  # type: ignore[no-untyped-def]
+    """Return (how far D + rise is from that of the changed reserves, its slope in the rise).
 
-    `after` becomes the reserves without those fees.
+    The invariant is A n S - (A n - 1) D = K with K = D^(n+1) / (n^n P). Differences are taken by
+    logarithms, which keep the digits of small changes.
     """
-    base, middle = imbalance_fee(fee, n), (d0 + d1) / n
+    total, power, log_power = 0.0, d, (n + 1) * math.log1p(rise / d)
     for k in range(n):
-        ideal = d1 / d0 * reserves[k]
-        share = dynamic_fee(base, multiplier, rates[k] * (reserves[k] + after[k]), middle)
-        fees[k] = round_down(share * abs(ideal - after[k]), quantum)
-        after[k] -= fees[k]
+        total += change[k] * rates[k]
+        power *= d / (n * reserves[k] * rates[k])
+        log_power -= math.log1p(change[k] / reserves[k])
+    slope = -(ann - 1.0) - power * math.exp(log_power) * (n + 1) / (d + rise)
+    return ann * total - (ann - 1.0) * rise - power * math.expm1(log_power), slope
 
 
 @kernel
-def change_shares(reserves, after, rates, n, ann, supply, fee, multiplier, fees, quantum):  # type: ignore[no-untyped-def]
+def invariant_rise(reserves, rates, change, n, ann, d, after):  # type: ignore[no-untyped-def]
+    """Return by how much D rises, from `d`, when the reserves change; `after` is written over."""
+    for k in range(n):
+        after[k] = reserves[k] + change[k]
+    rise = invariant_of(after, rates, n, ann) - d
+    for _ in range(_POLISH):
+        miss, slope = misfit(reserves, rates, change, n, ann, d, rise)
+        rise -= miss / slope
+    return rise
+
+
+@kernel
+def balance_rise(reserves, rates, change, n, ann, d, rise, j, after):  # type: ignore[no-untyped-def]
+    """Write to `change` by how much token j must change for D to rise so, beside other changes."""
+    change[j] = 0.0
+    for k in range(n):
+        after[k] = reserves[k] + change[k]
+    change[j] = balance_for(after, rates, n, ann, d + rise, j) / rates[j] - reserves[j]
+    for _ in range(_POLISH):
+        miss, slope = misfit(reserves, rates, change, n, ann, d, rise)
+        left = -(slope + ann - 1.0) * (d + rise) / (n + 1)  # D^(n+1) / (n^n P) after it
+        change[j] -= miss / (rates[j] * ann + left / (reserves[j] + change[j]))
+
+
+@kernel
+def change_shares(reserves, rates, change, n, ann, supply, fee, multiplier, fees, after, quantum):  # type: ignore[no-untyped-def]
     """Return the shares that a change of all reserves is worth, below 0: costs.
 
-    `fees` gets the fee on each token, `after` becomes the reserves without them.
+    `fees` gets the fee on each token, `change` becomes the change without them, and `after` is
+    written over.
     """
-    d0 = invariant_of(reserves, rates, n, ann)
-    d1 = invariant_of(after, rates, n, ann)
-    charge_change(reserves, after, rates, n, d0, d1, fee, multiplier, fees, quantum)
-    left = invariant_of(after, rates, n, ann)
-    shares = supply * (left - d0) / d0
+    d = invariant_of(reserves, rates, n, ann)
+    rise = invariant_rise(reserves, rates, change, n, ann, d, after)
+    base, middle = whole_fee(imbalance_fee(fee, n), quantum), (2.0 * d + rise) / n
+    for k in range(n):
+        both = rates[k] * (2.0 * reserves[k] + change[k])
+        share = whole_fee(dynamic_fee(base, multiplier, both, middle), quantum)
+        fees[k] = round_down(share * abs(reserves[k] * (rise / d) - change[k]), quantum)
+        change[k] -= fees[k]
+    shares = supply * (invariant_rise(reserves, rates, change, n, ann, d, after) / d)
     if quantum > 0.0:
-        return math.floor(shares) if shares > 0.0 else math.floor(shares) - 1.0
+        return np.floor(shares) if shares > 0.0 else np.floor(shares) - 1.0
     return shares
 
 
 @kernel
-def amount_of_shares(reserves, rates, n, ann, j, part, fee, multiplier, reduced, quantum):  # type: ignore[no-untyped-def]
-    """Return (amount, fee) of one token for a part of all shares; `reduced` is written over."""
-    d0 = invariant_of(reserves, rates, n, ann)
-    d1 = d0 - part * d0
-    y = balance_for(reserves, rates, n, ann, d1, j)
-    base, middle = imbalance_fee(fee, n), (d0 + d1) / (2.0 * n)
+def amount_of_shares(reserves, rates, n, ann, j, part, fee, multiplier, change, after, quantum):  # type: ignore[no-untyped-def]
+    """Return (amount, fee) of one token for a part of all shares; the rows are written over."""
+    d = invariant_of(reserves, rates, n, ann)
+    rise = -part * d
     for k in range(n):
-        x = reserves[k] * rates[k]
-        expected = x * (d1 / d0) - y if k == j else x - x * (d1 / d0)
-        mean = 0.5 * (x + y) if k == j else x
-        share = dynamic_fee(base, multiplier, mean, middle)
-        reduced[k] = reserves[k] - share * expected / rates[k]
-    one = 1.0 if quantum > 0.0 else 0.0
-    held = reduced[j] * rates[j] - balance_for(reduced, rates, n, ann, d1, j)
-    amount = round_down((held - one) / rates[j], quantum)
-    return amount, reserves[j] - y / rates[j] - amount
-
+        change[k] = 0.0
+    balance_rise(reserves, rates, change, n, ann, d, rise, j, after)
+    gross = -change[j]
+    base, middle = whole_fee(imbalance_fee(fee, n), quantum), (2.0 * d + rise) / (2.0 * n)
+    kept = 0.0
+    for k in range(n):
+        mean = rates[k] * (reserves[k] - (0.5 * gross if k == j else 0.0))
+        expected = part * reserves[k] if k != j else gross - part * reserves[k]
+        share = whole_fee(dynamic_fee(base, multiplier, mean, middle), quantum)
+        change[k] = -share * expected
+        kept = share * expected if k == j else kept
+    balance_rise(reserves, rates, change, n, ann, d, rise, j, after)
+    one = 1.0 / rates[j] if quantum > 0.0 else 0.0
+    amount = round_down(-change[j] - kept - one, quantum)
+    return amount, gross - amount

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sim.amm.token_pool import MOST_TOKENS, OK, book_swap, make_pools
+from sim.amm.pool_arguments import (
+    amounts_row,
+    check_fee,
+    check_pair,
+    check_reserves,
+    check_token,
+    refuse,
+)
+from sim.amm.token_pool import MOST_TOKENS, book_swap, make_pools
 from sim.amm.weighted import quote_exact_out, quote_swap
 from sim.amm.weighted_math import (
     amount_for_shares,
@@ -18,7 +25,6 @@ from sim.amm.weighted_math import (
     shares_of_amounts,
 )
 from sim.errors import InputError, RefusedError
-from sim.status import Status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,20 +58,12 @@ class WeightedPool:
         quantum: float | None = None,
         supply: float | None = None,
     ) -> None:
-        n = len(reserves)
-        if not 2 <= n <= MOST_TOKENS or len(weights) != n:
+        n = check_reserves(reserves)
+        check_fee(fee, quantum)
+        if len(weights) != n or min(weights) < 0.01 or abs(sum(weights) - 1.0) > 1e-9:
             raise InputError(
-                f"reserves ({n}) and weights ({len(weights)}) must be as many, "
-                f"from 2 to {MOST_TOKENS}"
+                f"weights ({list(weights)}) must be {n} fractions from 0.01 that add up to 1"
             )
-        if not all(0.0 < reserve < math.inf for reserve in reserves):
-            raise InputError(f"reserves ({list(reserves)}) must be positive numbers of tokens")
-        if min(weights) < 0.01 or abs(sum(weights) - 1.0) > 1e-9:
-            raise InputError(f"weights ({list(weights)}) must be from 0.01 and add up to 1")
-        if not 0.0 <= fee < 1.0:
-            raise InputError(f"fee ({fee}) must be a fraction from 0 to below 1, such as 0.003")
-        if quantum is not None and not 0.0 < quantum < math.inf:
-            raise InputError(f"quantum ({quantum}) must be above 0, or None for real numbers")
         self._pools = pools = make_pools(1)
         self._weights = np.zeros((1, MOST_TOKENS))
         self._weights[0, :n], pools.reserves[0, :n] = weights, reserves
@@ -118,7 +116,7 @@ class WeightedPool:
         status, paid, out, _ = quote_swap(
             self._pools, self._weights, 0, 0, float(amount_in), float(price_limit)
         )
-        self._refuse(status, f"a swap of {amount_in} of token {token_in}")
+        refuse(status, f"a swap of {amount_in} of token {token_in}", self.reserves)
         book_swap(self._pools, 0, token_in, token_out, paid, out, 0.0)
         return float(out)
 
@@ -132,7 +130,7 @@ class WeightedPool:
         """
         self._point(token_in, token_out)
         status, paid, _ = quote_exact_out(self._pools, self._weights, 0, 0, float(amount_out))
-        self._refuse(status, f"a swap for {amount_out} of token {token_out}")
+        refuse(status, f"a swap for {amount_out} of token {token_out}", self.reserves)
         book_swap(self._pools, 0, token_in, token_out, paid, float(amount_out), 0.0)
         return float(paid)
 
@@ -140,14 +138,14 @@ class WeightedPool:
 
     def join_exact_in(self, amounts: Sequence[float]) -> float:
         """Add amounts of any tokens; return the new shares."""
-        given, held = self._amounts(amounts), self._held
+        given, held = amounts_row(amounts, self._n), self._held
         shares = shares_for(*held, given, self.supply, *self._terms)
         self._refuse_unless(shares, f"a join with {list(amounts)}")
         return self._move(given, float(shares))
 
     def join_one(self, token: int, shares: float) -> float:
         """Pay one token for a number of shares; return the amount of it."""
-        self._token(token)
+        check_token(token, self._n)
         reserve, weight = self._pools.reserves[0, token], self._weights[0, token]
         amount = amount_for_shares(reserve, weight, float(shares), self.supply, *self._terms)
         self._refuse_unless(min(shares, amount), f"a join for {shares} shares")
@@ -166,7 +164,7 @@ class WeightedPool:
 
     def exit_one(self, token: int, shares: float) -> float:
         """Give back shares for one token; return the amount of it."""
-        self._token(token)
+        check_token(token, self._n)
         reserve, weight = self._pools.reserves[0, token], self._weights[0, token]
         amount = amount_of_shares(reserve, weight, float(shares), self.supply, *self._terms)
         self._refuse_unless(min(shares, amount), f"an exit with {shares} shares")
@@ -186,7 +184,7 @@ class WeightedPool:
 
     def exit_exact_out(self, amounts: Sequence[float]) -> float:
         """Take amounts of any tokens; return the shares they cost."""
-        taken, held = self._amounts(amounts), self._held
+        taken, held = amounts_row(amounts, self._n), self._held
         shares = shares_of_amounts(*held, taken, self.supply, *self._terms)
         self._refuse_unless(shares, f"an exit with {list(amounts)}")
         self._move(-taken, -float(shares))
@@ -212,32 +210,10 @@ class WeightedPool:
         amounts[token] = amount
         return amounts
 
-    def _amounts(self, amounts: Sequence[float]) -> np.ndarray:
-        if len(amounts) != self._n or not all(0.0 <= a < math.inf for a in amounts):
-            raise InputError(
-                f"amounts ({list(amounts)}) must be {self._n} numbers of tokens, 0 or more"
-            )
-        made = np.zeros(MOST_TOKENS)
-        made[: self._n] = amounts
-        return made
-
-    def _token(self, token: int) -> None:
-        if token not in range(self._n):
-            raise InputError(f"token ({token}) must be from 0 to {self._n - 1}")
-
     def _point(self, token_in: int, token_out: int) -> None:
         """Let row 0 be the pair of these tokens."""
-        self._token(token_in)
-        self._token(token_out)
-        if token_in == token_out:
-            raise InputError(f"token_in and token_out are both {token_in}; name two tokens")
+        check_pair(token_in, token_out, self._n)
         self._pools.first[0], self._pools.second[0] = token_in, token_out
-
-    def _refuse(self, status: int, what: str) -> None:
-        if status != OK:
-            raise RefusedError(
-                f"{what} is refused ({Status(status).name.lower()}); the pool holds {self.reserves}"
-            )
 
     def _refuse_unless(self, positive: float, what: str) -> None:
         if not positive > 0.0:
