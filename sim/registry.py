@@ -138,6 +138,8 @@ class Mechanism:
     issues: Callable[[str, Any], tuple[tuple[str, str], ...]] = lambda name, config: ()
     # ^ (chain, symbol) of the tokens that a venue mints
     react: Handler | None = None  # message: clock; runs before each block of every chain
+    pairs: Callable[[str, Any], Sequence[tuple[str, Config]]] = lambda name, config: ()
+    # ^ (name, config) of further venues that come with one: a venue is an edge between two tokens
     nodes: Callable[[Any], Sequence[tuple[str, str]]] = _pair_of  # (chain, symbol) it works with
     claims: Callable[[World, Any], list[Claim]] = lambda world, state: []
     sample: Callable[[World, Any], dict[str, Columns]] = lambda world, state: {}
