@@ -219,10 +219,12 @@ class ConcentratedLiquidityPool:
         Raises
         ------
         RefusedError
-            The owner has no such position, or less liquidity in it.
+            Bounds out of order or reach; the owner has no such position, or less liquidity in it.
         """
         number = self._find(owner, tick_lower, tick_upper)
         status, amount0, amount1 = _burn(self._address, 0, number, float(liquidity))
+        if status == Status.NO_POSITION and not _is_in_reach(tick_lower, tick_upper):
+            status = Status.BAD_RANGE
         if status != Status.OK:
             raise self._refusal(status, liquidity, tick_lower, tick_upper)
         return float(amount0), float(amount1)
@@ -342,6 +344,11 @@ def _ticks(tick_lower: int, tick_upper: int) -> tuple[int, int]:
         if not isinstance(tick, int | np.integer):
             raise InputError(f"{name} ({tick!r}) must be a whole number, such as -600")
     return int(tick_lower), int(tick_upper)
+
+
+def _is_in_reach(tick_lower: int, tick_upper: int) -> bool:
+    """Return whether bounds are in order and in reach, as the contract asks of a burn."""
+    return MIN_TICK <= tick_lower < tick_upper <= MAX_TICK
 
 
 def _limit(zero_for_one: bool, limit: float | None) -> float:

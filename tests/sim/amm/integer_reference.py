@@ -20,12 +20,12 @@ def ceil_div(a, b):
 
 
 def halved_powers():
-    """1.0001^(-2^i / 2) times 2^128 for i = 0 … 19, from one square root with 400 spare bits."""
-    bits = 528
+    """1.0001^(-2^i / 2) times 2^128, rounded, i = 0 … 19; one square root with 400 spare bits."""
+    bits, half = 528, 1 << 399
     value = isqrt((10_000 << (2 * bits)) // 10_001)
     powers = []
     for _ in range(20):
-        powers.append(value >> (bits - 128))
+        powers.append((value + half) >> (bits - 128))
         value = value * value >> bits
     return powers
 
