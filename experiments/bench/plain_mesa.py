@@ -30,9 +30,7 @@ class ConcentratedPool:
 
     def __init__(self, price: float, fee: float) -> None:
         self.fee = fee
-        self.roots = [
-            math.exp(terms.LOWEST_LOG + terms.STEP_LOG * k) for k in range(terms.N_TICKS)
-        ]
+        self.roots = terms.roots()
         self.root = math.sqrt(price) * (1.0 + 1e-7)
         self.liquidity = self.growth0 = self.growth1 = 0.0
         self.ticks: dict[int, Tick] = {}

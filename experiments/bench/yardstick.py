@@ -96,6 +96,11 @@ def endow(n: int, seed: int) -> Endowment:
     )
 
 
+def roots() -> list[float]:
+    """Return the square root of the price at every usable tick."""
+    return [math.exp(LOWEST_LOG + STEP_LOG * k) for k in range(N_TICKS)]
+
+
 # --- draws ---------------------------------------------------------------------------------------
 
 
@@ -478,7 +483,7 @@ class Yardstick:
             stakes=np.zeros((n_providers, 5)),
             loans=np.column_stack([given.collateral, given.debt]),
             ticks=np.zeros((N_TICKS, 4)),
-            roots=np.exp(LOWEST_LOG + STEP_LOG * np.arange(N_TICKS)),
+            roots=np.array(roots()),
             queue=np.zeros(2 * n + n_providers + 3, np.int64),
         )
         self.market.stakes[:, CASH0] = given.cash / START
