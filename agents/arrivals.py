@@ -17,6 +17,7 @@ from sim.kernel import F8, I4, I8, columnar, kernel
 from sim.units import TICKS_PER_SECOND
 
 NEVER = 1 << 60
+VISITS = 4  # of Arrivals.clock
 
 
 @columnar
@@ -27,7 +28,7 @@ class Arrivals(NamedTuple):
     next: I4  # int32, (n_rows,), next row in the slot
     due: I8  # int64, (n_rows,), tick of the next arrival
     mean_gap: F8  # float64, (n_rows,), ticks
-    clock: I8  # int64, (5,): seed, stream, ticks per slot, last slot done, last row taken
+    clock: I8  # int64, (5,): seed, stream, ticks per slot, last slot done, rows looked at so far
 
 
 @kernel
@@ -61,6 +62,7 @@ def next_arrival(wheel, now):  # type: ignore[no-untyped-def]
         slot = wheel.clock[3]
         before, row = -1, wheel.head[slot % n_slots]
         while row >= 0:
+            wheel.clock[VISITS] += 1
             if wheel.due[row] <= now:
                 if before < 0:
                     wheel.head[slot % n_slots] = wheel.next[row]
@@ -99,7 +101,7 @@ def make_arrivals(rate_per_day: np.ndarray, seed: int, stream: int) -> Arrivals:
         next=np.full(len(rate), -1, np.int32),
         due=np.full(len(rate), NEVER, np.int64),
         mean_gap=mean_gap,
-        clock=np.array([seed, stream, round(width * TICKS_PER_SECOND), 0, -1], np.int64),
+        clock=np.array([seed, stream, round(width * TICKS_PER_SECOND), 0, 0], np.int64),
     )
     _start(wheel)
     return wheel

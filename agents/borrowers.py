@@ -79,6 +79,7 @@ class BorrowerState(NamedTuple):
     loop: F8  # float64, (8,), what `agents.looping` names: yield of the collateral and least carry
     # per year, discount, median delay in ticks, its log spread, part, slippage, ticks between parts
     has_means: I8  # int64, (n,), 1: awake with means to defend itself
+    awake: I8  # int64, (n_awake,), rows of those who watch
     grown: F8x2  # float64, (2, n_reserves of all markets), supply and borrow index as of a scan
 
 
@@ -266,7 +267,8 @@ def fear_of(people, lending, feeds, prices):  # type: ignore[no-untyped-def]
 def scan(people, lending, fear, now):  # type: ignore[no-untyped-def]
     """Alarm every awake borrower whose health factor has fallen below its alarm."""
     write_indices(lending, people.grown, now)
-    for row in range(people.position.shape[0]):
+    for k in range(people.awake.shape[0]):
+        row = people.awake[k]
         if people.alarm[row] <= 0.0 or people.due[row] != NEVER:
             continue
         _, threshold, debt = values_at(lending, people.position[row], people.grown)
@@ -405,6 +407,7 @@ def make(world: World, site: PopulationSite) -> BorrowerState:
         ),
         seen=np.zeros(3),
         has_means=has_means.astype(np.int64),
+        awake=np.flatnonzero(awake),
         grown=np.zeros((2, len(lending.reserves))),
         tip=np.array([config.tip_gwei * GWEI]),
         unwind_due=np.full(n, NEVER, np.int64),

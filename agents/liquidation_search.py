@@ -1,8 +1,9 @@
 """Where liquidators look: the accounts of a lending market whose health factor is below one.
 
 A health factor moves when a price of the market moves, when interest accrues, and when somebody
-acts on the account. So the book is scanned only when a price differs from the last one seen, and
-once an hour for the interest; what others did shows when a candidate is looked at again. It is
+acts on the account. So accounts are looked at only when a price differs from the last one seen, and
+once an hour for the interest, and only those that may have become unsafe
+(`sim.lending.near_accounts`); what others did shows when a candidate is looked at again. It is
 remembered when an account was first found unsafe: whoever has noticed it once keeps an eye on it.
 """
 
@@ -16,6 +17,7 @@ from sim.kernel import F8, I8, F8x2, columnar, kernel, records
 from sim.lending.account import claim_of, debt_of, values_at, write_indices
 from sim.lending.liquidation import max_liquidation
 from sim.lending.modes import secures
+from sim.lending.near_accounts import CHECKED, N_NEAR, WHOLE, enlist, is_list_whole
 from sim.orders import ACCRUAL, FILL, cause
 from sim.units import TICKS_PER_SECOND
 
@@ -124,20 +126,26 @@ def notice(watch, position, now):  # type: ignore[no-untyped-def]
 
 
 @kernel(inline=False)
-def scan(watch, lending, now):  # type: ignore[no-untyped-def]
+def scan(watch, near, lending, now):  # type: ignore[no-untyped-def]
     """List every unsafe account of the market anew; those listed before keep their history."""
     market, count, known = watch.number[MARKET], 0, 0
     first = lending.markets[market].first_reserve
     watch.number[IS_FULL] = 0
     write_indices(lending, watch.grown, now)
-    for position in range(lending.positions.shape[0]):
+    is_listed = is_list_whole(near, lending, market, watch.grown)
+    n = near.state[N_NEAR] if is_listed else lending.positions.shape[0]
+    for k in range(n):
+        position = near.rows[k] if is_listed else k
         if lending.positions[position].market != market:
             continue
         _, threshold_value, debt_value = values_at(lending, position, watch.grown)
+        near.state[CHECKED] += 1
+        if not is_listed:
+            enlist(near, position, threshold_value, debt_value)
         if not threshold_value < debt_value:
             continue
         if count == watch.spare.shape[0]:
-            watch.number[IS_FULL] = 1
+            watch.number[IS_FULL], near.state[N_NEAR] = 1, WHOLE
             break
         candidate = watch.spare[count]
         candidate.position, candidate.looked = position, 0
@@ -159,8 +167,8 @@ def scan(watch, lending, now):  # type: ignore[no-untyped-def]
 
 
 @kernel(inline=False)
-def look(watch, lending, fill, now):  # type: ignore[no-untyped-def]
-    """Scan the book if a price has moved, an hour has passed, or the list was full.
+def look(watch, near, lending, fill, now):  # type: ignore[no-untyped-def]
+    """Look for unsafe accounts if a price has moved, an hour has passed, or the list was full.
 
     `fill` is, for each feed, the fill behind the value in force. That of its collateral is what
     makes an account unsafe, or interest where no price has moved since the scan before.
@@ -174,4 +182,4 @@ def look(watch, lending, fill, now):  # type: ignore[no-untyped-def]
         watch.parent[k] = _FILL + last if n_moved > 0 and last > 0 else _ACCRUAL
         watch.seen[k] = lending.reserves[first + k].price
     if n_moved > 0 or watch.number[IS_FULL] != 0 or now >= watch.number[SCANNED] + _RESCAN:
-        scan(watch, lending, now)
+        scan(watch, near, lending, now)

@@ -68,6 +68,7 @@ from sim.feeds import Feeds
 from sim.kernel import handler, view_of
 from sim.ledger import Ledger, balance_of
 from sim.lending.building import open_positions
+from sim.lending.near_accounts import NearAccounts, make_near_accounts
 from sim.lending.state import LendingState
 from sim.lending.verbs import LendingDesk
 from sim.mempool import Outbox
@@ -229,18 +230,19 @@ unpack = view_of(
     Feeds,
     ExchangeState,
     GasTank,
+    NearAccounts,
 )
 
 
 @handler
 def react(binding, message):  # type: ignore[no-untyped-def]
     """Look for unsafe accounts, then let every liquidator sell, and pursue those it likes best."""
-    hunters, watch, funds, board, lending, box, ledger, prices, venues, feeds, desk, tank = unpack(
-        binding
-    )
+    (
+        hunters, watch, funds, board, lending, box, ledger, prices, venues, feeds, desk, tank, near
+    ) = unpack(binding)  # fmt: skip
     clock = clock_at(message)
     now, chain, number = clock.now, box.chains[clock.chain], hunters.number[0]
-    look(watch, lending, feeds.fill, now)
+    look(watch, near, lending, feeds.fill, now)
     market, lender = watch.number[WATCHED], number[LENDER]
     first, n = lending.markets[market].first_reserve, hunters.exit.shape[0]
     is_open = venues.is_halted[number[MARKET]] == 0 and watch.number[N_FOUND] > 0
@@ -298,7 +300,7 @@ def react(binding, message):  # type: ignore[no-untyped-def]
 
 def make(
     world: World, site: PopulationSite
-) -> tuple[LiquidatorState, CandidateList, LiquidationFunds, Board, GasTank]:
+) -> tuple[LiquidatorState, CandidateList, LiquidationFunds, Board, GasTank, NearAccounts]:
     """Return the columns of a population of liquidators."""
     config = site.config
     held = tokens(world, site)
@@ -315,7 +317,8 @@ def make(
     watch = make_candidates(row, feeds_of(world, row), most_accounts(world), n_reserves)
     native = int(world.box.chains[site.chain]["native"])
     gas = np.full(site.rows, config.gas_usd / world.prices.fundamental[native])
-    return state, watch, funds, board, make_tank(gas, config.refuel_below)
+    near = make_near_accounts(most_accounts(world), n_reserves)
+    return state, watch, funds, board, make_tank(gas, config.refuel_below), near
 
 
 def _hunters(

@@ -23,6 +23,14 @@ from sim.kernel import F8, I8, F8x2, columnar, handler, kernel, view_of
 from sim.ledger import Ledger, balance_of
 from sim.lending.account import claim_of, values_at, write_indices
 from sim.lending.building import enter, open_positions, reserve_of
+from sim.lending.near_accounts import (
+    CHECKED,
+    N_NEAR,
+    NearAccounts,
+    enlist,
+    is_list_whole,
+    make_near_accounts,
+)
 from sim.lending.reserve import supply_index_at, utilization, withdrawable
 from sim.lending.state import LendingState
 from sim.mempool import Outbox, post
@@ -167,26 +175,35 @@ class Supplier(ColumnarAgent):
     """One supplier: a view on a row of its population."""
 
 
-unpack = view_of(SupplierState, LendingState, Outbox, Ledger, Venues)
+unpack = view_of(SupplierState, NearAccounts, LendingState, Outbox, Ledger, Venues)
 
 
 @kernel(inline=False)
-def shortfall_of(lending, market, index, now):  # type: ignore[no-untyped-def]
-    """Return by how much debts exceed their collateral in a market, USD at the prices it uses."""
+def shortfall_of(near, lending, market, index, now):  # type: ignore[no-untyped-def]
+    """Return by how much debts exceed their collateral in a market, USD at the prices it uses.
+
+    Such an account is unsafe long before, hence among those near it.
+    """
     total = 0.0
     write_indices(lending, index, now)
-    for position in range(lending.positions.shape[0]):
+    is_listed = is_list_whole(near, lending, market, index)
+    n = near.state[N_NEAR] if is_listed else lending.positions.shape[0]
+    for k in range(n):
+        position = near.rows[k] if is_listed else k
         if lending.positions[position].market == market and lending.debt_reserve[position, 0] >= 0:
-            collateral, _, debt = values_at(lending, position, index)
+            collateral, threshold_value, debt = values_at(lending, position, index)
+            near.state[CHECKED] += 1
+            if not is_listed:
+                enlist(near, position, threshold_value, debt)
             total += max(0.0, debt - collateral)
     return total
 
 
 @kernel
-def bad_debt_of(people, lending, market, now):  # type: ignore[no-untyped-def]
+def bad_debt_of(people, near, lending, market, now):  # type: ignore[no-untyped-def]
     """Return recognized and visible bad debt of a market, USD.
 
-    All positions are looked through when a price of the market has changed, or after an hour.
+    Positions are looked through when a price of the market has changed, or after an hour.
     """
     recognized, prices = 0.0, 0.0
     first = lending.markets[market].first_reserve
@@ -196,12 +213,12 @@ def bad_debt_of(people, lending, market, now):  # type: ignore[no-untyped-def]
         prices += asset.price * (1.0 + reserve - first)  # told apart by their place
     if prices != people.terms[9] or now >= people.number[8] + _RESCAN:
         people.terms[9], people.number[8] = prices, now
-        people.terms[10] = shortfall_of(lending, market, people.grown, now)
+        people.terms[10] = shortfall_of(near, lending, market, people.grown, now)
     return recognized + people.terms[10]
 
 
 @kernel
-def is_alarming(people, lending, venues, market, now):  # type: ignore[no-untyped-def]
+def is_alarming(people, near, lending, venues, market, now):  # type: ignore[no-untyped-def]
     """Return whether the market gives reason to leave now."""
     reserve = people.number[2]
     if now >= people.number[9]:
@@ -214,7 +231,7 @@ def is_alarming(people, lending, venues, market, now):  # type: ignore[no-untype
         price = venues.price[pool]
         if price > 0.0 and price / people.terms[6] - 1.0 <= -people.terms[5]:
             return True
-    bad_debt = bad_debt_of(people, lending, market, now)
+    bad_debt = bad_debt_of(people, near, lending, market, now)
     is_news = bad_debt - people.terms[7] > people.terms[8]
     if is_news:
         people.terms[7] = bad_debt
@@ -230,12 +247,12 @@ def reaction(people, row, now):  # type: ignore[no-untyped-def]
 
 
 @kernel(inline=False)
-def look(people, lending, venues, market, now):  # type: ignore[no-untyped-def]
+def look(people, near, lending, venues, market, now):  # type: ignore[no-untyped-def]
     """Alarm everybody who is awake and in, or send home those who wait for calm."""
     reserve = people.number[2]
     if utilization(lending.reserves[reserve]) >= people.terms[1]:
         people.number[6] = now
-    if is_alarming(people, lending, venues, market, now):
+    if is_alarming(people, near, lending, venues, market, now):
         people.number[6] = now
         for row in range(people.position.shape[0]):
             if people.speed[row] != ASLEEP and people.is_leaving[row] == 0:
@@ -310,13 +327,13 @@ def come_back(people, box, ledger, venues, lending, row, clock):  # type: ignore
 @handler
 def react(binding, message):  # type: ignore[no-untyped-def]
     """Let the market be looked at, and everybody who is due leave or come back."""
-    people, lending, box, ledger, venues = unpack(binding)
+    people, near, lending, box, ledger, venues = unpack(binding)
     clock = clock_at(message)
     if clock.now < people.number[5] + _LOOK:
         return OK
     people.number[5] = clock.now
     market = venues.row[people.number[1]]
-    look(people, lending, venues, market, clock.now)
+    look(people, near, lending, venues, market, clock.now)
     for row in range(people.position.shape[0]):
         if people.due[row] > clock.now:
             continue
@@ -356,7 +373,7 @@ def is_in_share(deposits: np.ndarray, order: np.ndarray, share: float) -> np.nda
     return np.asarray(reached < share * deposits.sum(), np.int64)
 
 
-def make(world: World, site: PopulationSite) -> SupplierState:
+def make(world: World, site: PopulationSite) -> tuple[SupplierState, NearAccounts]:
     """Return the columns of a population of suppliers, and enter its deposits."""
     config, n, seed = site.config, site.rows, world.seed
     venue = world.venue(config.market)
@@ -371,7 +388,8 @@ def make(world: World, site: PopulationSite) -> SupplierState:
     drawn = uniform_column(seed, f"{site.name}:loan", n)
     exits = [reserve_of(world, venue, symbol) for symbol in config.stuck_assets]
     news = NEVER if config.news_at_seconds is None else ticks(config.news_at_seconds)
-    return SupplierState(
+    near = make_near_accounts(sum(world.group_rows), len(lending.reserves))
+    state = SupplierState(
         position=positions,
         speed=speeds_of(config, deposits, uniform_column(seed, f"{site.name}:speed", n)),
         due=np.full(n, NEVER, np.int64),
@@ -405,6 +423,7 @@ def make(world: World, site: PopulationSite) -> SupplierState:
         loan=np.array([config.stuck_loan_share, ticks(config.stuck_minutes * MINUTE)], float),
         grown=np.zeros((2, len(lending.reserves))),
     )
+    return state, near
 
 
 def fund(world: World, site: PopulationSite, state: Any) -> None:
@@ -420,8 +439,10 @@ def tokens(world: World, site: PopulationSite) -> list[int]:
     return list(dict.fromkeys(world.token(config.chain, symbol) for symbol in symbols))
 
 
-def columns(world: World, site: PopulationSite, state: SupplierState) -> dict[str, Any]:
+def columns(world: World, site: PopulationSite, own: Any) -> dict[str, Any]:
     """Return the computed column `claim`: float64, (n,), tokens of the asset."""
+
+    state: SupplierState = own[0]
 
     def claim() -> np.ndarray:
         lending = world.shared[LendingState]

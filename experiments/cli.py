@@ -16,6 +16,7 @@ from typing import Annotated, NoReturn, TextIO
 
 import typer
 
+from experiments.bench.command import bench
 from experiments.contagion.commands import contagion
 from experiments.dashboard.commands import dashboard
 from experiments.networks import add_network_commands
@@ -258,6 +259,7 @@ def verdict(
     raise typer.Exit(code)
 
 
+app.command()(bench)
 app.command()(contagion)
 app.command()(dashboard)
 app.command()(report)

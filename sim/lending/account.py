@@ -36,11 +36,20 @@ def slot_for(slots, position, reserve):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def note_change(state, position):  # type: ignore[no-untyped-def]
+    """Remember that somebody acted on a position: who keeps lists of positions looks at it."""
+    n = state.changes[0]
+    state.changes[1 + n % (state.changes.shape[0] - 1)] = position
+    state.changes[0] = n + 1
+
+
+@kernel
 def add_claim(state, position, slot, reserve, scaled):  # type: ignore[no-untyped-def]
     """Add a scaled claim to a slot that is free or holds the reserve.
 
     A first claim secures debts from the start, where the account may use it.
     """
+    note_change(state, position)
     asset = state.reserves[reserve]
     if state.collateral_reserve[position, slot] < 0:
         state.is_used[position, slot] = 1 if can_be_used(state, position, reserve) else 0
@@ -53,6 +62,7 @@ def add_claim(state, position, slot, reserve, scaled):  # type: ignore[no-untype
 @kernel
 def take_claim(state, position, slot, reserve, scaled):  # type: ignore[no-untyped-def]
     """Remove a scaled claim from a slot; the slot is free when nothing is left."""
+    note_change(state, position)
     asset = state.reserves[reserve]
     left = state.collateral_scaled[position, slot] - scaled
     state.collateral_scaled[position, slot] = max(0.0, left)
@@ -68,6 +78,7 @@ def take_claim(state, position, slot, reserve, scaled):  # type: ignore[no-untyp
 @kernel
 def add_debt(state, position, slot, reserve, scaled):  # type: ignore[no-untyped-def]
     """Add a scaled debt to a slot that is free or holds the reserve."""
+    note_change(state, position)
     asset = state.reserves[reserve]
     if state.debt_reserve[position, slot] < 0:
         state.debt_reserve[position, slot] = reserve
@@ -79,6 +90,7 @@ def add_debt(state, position, slot, reserve, scaled):  # type: ignore[no-untyped
 @kernel
 def take_debt(state, position, slot, reserve, scaled):  # type: ignore[no-untyped-def]
     """Remove a scaled debt from a slot; the slot is free when nothing is left."""
+    note_change(state, position)
     asset = state.reserves[reserve]
     left = state.debt_scaled[position, slot] - scaled
     state.debt_scaled[position, slot] = max(0.0, left)

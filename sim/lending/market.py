@@ -22,6 +22,7 @@ from sim.lending.account import (
     add_debt,
     find_slot,
     is_pledged,
+    note_change,
     slot_for,
     take_claim,
     take_debt,
@@ -332,6 +333,7 @@ def use_as_collateral(state, position, reserve, is_used, now):  # type: ignore[n
         status = NOT_COLLATERAL
     if status == OK:
         state.is_used[position, slot] = is_used
+        note_change(state, position)
     return status, 0.0
 
 
@@ -355,6 +357,7 @@ def set_mode(state, position, mode, now):  # type: ignore[no-untyped-def]
             place = reserve - state.modes[mode].first_reserve
             if reserve >= 0 and not has_bit(state.modes[mode].borrowable_bits, place):
                 return MODE, 0.0
+    note_change(state, position)
     state.positions[position].mode = mode
     if before >= 0 and before != mode:
         _, threshold_value, _, debt_value = account_values(state, position, now)

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import numpy as np
 
-from sim.kernel import F8x2, I8x2, Shape, columnar, records
+from sim.kernel import I8, F8x2, I8x2, Shape, columnar, records
 from sim.lending.config import LossBearer, MarketConfig, ReserveConfig
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+N_CHANGES = 4_096  # changes of accounts that are remembered
 I4x2 = Annotated[np.ndarray, Shape(np.dtype("i4"), 2)]
 
 
@@ -132,6 +133,7 @@ class LendingState(NamedTuple):
     is_used: I4x2  # int32, (n_positions, n_collateral_slots), 1: the account lets it secure debts
     debt_reserve: I4x2  # int32, (n_positions, n_debt_slots), row of `reserves`
     debt_scaled: F8x2  # float64, (n_positions, n_debt_slots)
+    changes: I8  # int64, (1 + N_CHANGES,), changes of accounts so far, and the last ones: position
 
 
 def _blank(n: int, dtype: np.dtype[Any]) -> np.ndarray:
@@ -173,6 +175,7 @@ def make_state(
         is_used=np.zeros((0, n_collateral_slots), np.int32),
         debt_reserve=np.full((0, n_debt_slots), -1, np.int32),
         debt_scaled=np.zeros((0, n_debt_slots)),
+        changes=np.zeros(1 + N_CHANGES, np.int64),
     )
 
 

@@ -17,6 +17,7 @@ from sim.feeds import Feeds
 from sim.kernel import bind, kernel, view_of
 from sim.ledger import burn
 from sim.lending.building import enter, open_positions, reserve_of
+from sim.lending.near_accounts import NearAccounts
 from sim.lending.state import LendingState
 from sim.orders import ACCRUAL, FILL, split_cause
 from sim.registry import Config, PopulationKind
@@ -200,11 +201,12 @@ def test_interest_that_makes_an_account_unsafe_is_the_cause():
 def test_a_candidate_keeps_the_tick_at_which_it_was_first_unsafe():
     world = world_with((10.0, 15_000.0), (10.0, 15_500.0), (10.0, 10_000.0))
     watch = next(s for s in world.states["hunters"] if isinstance(s, CandidateList))
+    near = next(s for s in world.states["hunters"] if isinstance(s, NearAccounts))
     lending = world.shared[LendingState]
 
     def look_at(price: float, now: int) -> list[tuple[int, int]]:
         lending.reserves["price"][0] = price
-        book = _looking(bind(watch, lending, world.shared[Feeds]).ctypes.data, now)
+        book = _looking(bind(watch, near, lending, world.shared[Feeds]).ctypes.data, now)
         rows = watch.found[: watch.number[0]]
         assert book == len(rows)
         return [(int(row["position"]), int(row["since"])) for row in rows]
@@ -216,13 +218,13 @@ def test_a_candidate_keeps_the_tick_at_which_it_was_first_unsafe():
     assert look_at(1_860.0, 5) == [(0, 3), (1, 2)]  # also when it was safe in between
 
 
-_watching = view_of(CandidateList, LendingState, Feeds)
+_watching = view_of(CandidateList, NearAccounts, LendingState, Feeds)
 
 
 @kernel(inline=False)
 def _looking(binding, now):
-    watch, lending, feeds = _watching(binding)
-    look(watch, lending, feeds.fill, now)
+    watch, near, lending, feeds = _watching(binding)
+    look(watch, near, lending, feeds.fill, now)
     return watch.number[0]
 
 
@@ -627,7 +629,7 @@ def test_shares_of_flash_static_and_exits_are_numbers_of_liquidators():
         exit={"pool": 0.5, "reference": 0.25, "hold": 0.25},
         overrides=("reference_market={interval_seconds: 1}",),
     )
-    state, _, funds, _, _ = world.states["hunters"]
+    state, _, funds, *_ = world.states["hunters"]
     assert state.is_flash.sum() == 2
     assert (state.exit[state.is_flash == 1] == POOL).all()
     others = state.exit[state.is_flash == 0]

@@ -194,13 +194,13 @@ def test_calm_above_alarm_is_refused():
 def test_without_alarm_nobody_moves():
     watch = Watch(market_world(debt=960_000.0))
     assert len(watch.until(100.0)) == 0
-    assert (watch.world.states["lenders"].due == NEVER).all()
+    assert (watch.world.states["lenders"][0].due == NEVER).all()
 
 
 def test_high_utilization_makes_the_awake_leave_and_the_sleepers_stay():
     """1m supplied, 970,000 owed: utilization 0.97 alarms; 30,000 of cash is what they can take."""
     world = market_world(debt=970_000.0, count=40, fast_share=0.5, medium_share=0.0, slow_share=0.0)
-    before, speed = claims(world), world.states["lenders"].speed
+    before, speed = claims(world), world.states["lenders"][0].speed
     fills = Watch(world).until(3.0)
     asleep = speed == ASLEEP
     assert 5 < asleep.sum() < 35
@@ -242,7 +242,7 @@ def test_each_speed_leaves_in_its_own_time():
         debt=10_000.0, count=60, fast_share=0.3, medium_share=0.4, slow_share=0.3,
         utilization_trigger=0.009, calm_utilization=0.009, calm_hours=1_000.0,
     )  # fmt: skip
-    state = world.states["lenders"]
+    state = world.states["lenders"][0]
     fills = Watch(world).until(80.0)
     fills = fills[fills["status"] == Status.OK]
     hours = fills["time"] / 1e6 / HOUR
@@ -261,7 +261,7 @@ def test_the_fast_take_the_cash_before_the_slow():
         debt=700_000.0, count=60, fast_share=0.3, medium_share=0.0, slow_share=0.7,
         utilization_trigger=0.69, calm_utilization=0.69, calm_hours=1_000.0,
     )  # fmt: skip
-    state, before = world.states["lenders"], claims(world)
+    state, before = world.states["lenders"][0], claims(world)
     fills = Watch(world).until(5.0)
     took = fills[fills["status"] == Status.OK]
     assert (state.speed[took["row"]] == FAST).all()
@@ -284,7 +284,7 @@ def test_a_repayment_lets_those_who_wait_out():
     watch = Watch(world)
     watch.until(6.0)
     assert dollars_of(world)["cash"] < 2.0
-    assert world.states["lenders"].n_retries.min() >= 10
+    assert world.states["lenders"][0].n_retries.min() >= 10
     ask(world, "repay", 200_000.0)
     fills = watch.until(6.5)
     late = fills[(fills["time"] > ticks(6.0 * HOUR)) & (fills["status"] == Status.OK)]
@@ -308,7 +308,7 @@ def test_time_stuck_is_counted_by_value():
     watch = Watch(world)
     fills = watch.until(10.0)
     first = fills["time"][0] / 1e6 / HOUR
-    stuck = float(world.states["lenders"].stuck_usd_hours[0])
+    stuck = float(world.states["lenders"][0].stuck_usd_hours[0])
     assert stuck == pytest.approx(999_000.0 * (10.0 - first), rel=0.03)  # up to one try of 10 min
 
 
@@ -339,7 +339,7 @@ def test_they_return_after_calm_with_what_they_took():
     assert claims(world).sum() < 40.0  # calm for less than six hours
     watch.until(14.0)
     np.testing.assert_allclose(claims(world), before, atol=2.0)
-    assert (world.states["lenders"].is_leaving == 0).all()
+    assert (world.states["lenders"][0].is_leaving == 0).all()
 
 
 def test_who_has_returned_leaves_again_at_the_next_alarm():
@@ -362,12 +362,12 @@ def test_a_new_alarm_starts_with_the_plain_tip_again():
     world = market_world(debt=1e6 - 0.5, cash=999_000.0, count=1, tip_gwei=2.0, calm_hours=0.1)
     watch = Watch(world)
     watch.until(4.0)
-    assert world.states["lenders"].n_retries[0] > 6
+    assert world.states["lenders"][0].n_retries[0] > 6
     ask(world, "repay", 500_000.0)
     fills = watch.until(4.02)
     assert len(fills) == 0
-    world.states["lenders"].is_leaving[0] = 0  # the reason went before it could act
-    world.states["lenders"].due[0] = NEVER
+    world.states["lenders"][0].is_leaving[0] = 0  # the reason went before it could act
+    world.states["lenders"][0].due[0] = NEVER
     ask(world, "borrow", 490_000.0)
     fills = watch.until(8.0)
     assert fills["tip"][0] == pytest.approx(2.0 * 1e-9)
@@ -401,7 +401,7 @@ def test_the_stuck_borrow_what_has_cash_up_to_their_share_of_the_limit_and_are_g
     fills = Watch(world).until(6.0)
     claim = claims(world)
     np.testing.assert_allclose(ether_held(world), 0.9 * 0.75 * claim / 2_000.0, rtol=1e-9)
-    assert (world.states["lenders"].is_leaving == 2).all()
+    assert (world.states["lenders"][0].is_leaving == 2).all()
     assert (fills["status"] == Status.OK).all()
     assert len(fills) == 10
 
@@ -433,7 +433,7 @@ def test_loans_end_with_the_cash_of_the_asset():
     ether["borrow_cap"] = 100.0
     Watch(world).until(8.0)
     assert 0.0 < ether_held(world).sum() <= 100.0
-    assert (world.states["lenders"].is_leaving == 1).any()  # still trying
+    assert (world.states["lenders"][0].is_leaving == 1).any()  # still trying
 
 
 def test_after_calm_they_repay_and_are_back_in():
@@ -444,7 +444,7 @@ def test_after_calm_they_repay_and_are_back_in():
     ask(world, "repay", 999_999.9)
     watch.until(14.0)
     assert ether_held(world).sum() == pytest.approx(0.0, abs=1e-9)
-    assert (world.states["lenders"].is_leaving == 0).all()
+    assert (world.states["lenders"][0].is_leaving == 0).all()
     assert claims(world).sum() == pytest.approx(SUPPLIED)
 
 
