@@ -22,6 +22,12 @@ def report(
         Path | None,
         typer.Option(metavar="FILE", help="HTML file to write; DIR/report.html when left out."),
     ] = None,
+    calm: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="CALM", help="The same run, made with --without-shocks: adds how far they came."
+        ),
+    ] = None,
     *,
     force: Annotated[
         bool, typer.Option("--force", help="Replace a report that exists; nothing else.")
@@ -34,7 +40,7 @@ def report(
 
     place = out if out is not None else folder / NAME
     check_page(place, force)
-    page = make_report(folder, repeat_of(folder))
+    page = make_report(folder, repeat_of(folder), calm)
     write_page(place, page, force)
     say(f"report  {place}  ({len(page.encode()) / 1e6:.1f} MB)")
 

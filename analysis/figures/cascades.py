@@ -84,16 +84,17 @@ def plot_cascade_timeline(
     money_axis(panels[0])
     panels[0].set_ylabel("debt of a wave")
     legend_right(panels[0])
-    _plot_so_far(panels[1], done)
     end = max(float(done["time"].max()), setting.horizon)
+    _plot_so_far(panels[1], done, end)
     time_axes(panels, setting, 0.0, end)
     title(panels[0], _headline(found))
     return np.asarray(panels)
 
 
-def _plot_so_far(axes: Axes, done: pd.DataFrame) -> None:
-    at, debt = hours(done["time"]), done["debt_usd"].to_numpy(float)
-    own = np.cumsum(debt * (1.0 - done["endogenous"].to_numpy(float)))
+def _plot_so_far(axes: Axes, done: pd.DataFrame, end: float) -> None:
+    at = hours(np.append(done["time"].to_numpy(float), end))
+    debt = np.append(done["debt_usd"].to_numpy(float), 0.0)
+    own = np.cumsum(debt * (1.0 - np.append(done["endogenous"].to_numpy(float), 0.0)))
     axes.fill_between(
         at, 0.0, own, step="post", color=PALETTE[0], alpha=0.75, lw=0, label="from outside"
     )

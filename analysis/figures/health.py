@@ -119,5 +119,5 @@ def _headline(positions: pd.DataFrame) -> str:
         f"The weakest 5 % of debt fell from a health factor of {weakest.iloc[0]:.2f} "
         f"to {weakest.min():.2f} at {float(weakest.index[int(weakest.argmin())]) / HOUR:.0f} h"
         if weakest.min() < 0.99 * weakest.iloc[0]
-        else f"The weakest 5 % of debt stayed at a health factor of {weakest.min():.2f} or more"
+        else f"The weakest 5 % of debt was seen at a health factor of {weakest.min():.2f} or more"
     )

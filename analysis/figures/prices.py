@@ -24,6 +24,8 @@ from analysis.style import (
 from sim.units import HOUR
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -47,8 +49,8 @@ def plot_prices(
 ) -> NDArray[np.object_]:
     """Plot pool prices over the reference price, and below them the gap in percent.
 
-    Pools of one reference price share a panel; the panel of the most valuable pair comes first
-    and carries the liquidations, their area proportional to the debt repaid.
+    Pools of one reference price share a panel; that of the most valuable pair comes first. A
+    liquidation is marked where its tokens are traded, with an area proportional to the debt repaid.
 
     Parameters
     ----------
@@ -73,9 +75,8 @@ def plot_prices(
     ).ravel()
     for axes, group in zip(panels, groups, strict=False):
         _plot_group(axes, prices[group], references[group], look, setting)
-    if len(liquidations):
-        _mark_liquidations(panels[0], references[groups[0][0]], liquidations)
-    errors = price_errors(known)
+    _mark_liquidations(panels, groups, references, liquidations, setting)
+    errors = price_errors(known)[[venue for group in groups for venue in group]]
     _plot_errors(panels[-1], errors, look)
     time_axes(panels, setting, prices.index[0], prices.index[-1])
     for axes in panels:
@@ -128,24 +129,63 @@ def _plot_group(
 def _unit(venues: list[str], setting: Setting) -> str:
     """Return the unit of prices in words: `price (DAI, USDC per ETH)`."""
     pairs = [setting.tokens.get(venue, ()) for venue in venues]
-    symbols = [tuple(token.rpartition("/")[2] for token in pair) for pair in pairs]
+    symbols = [_symbols(pair) for pair in pairs]
     if not all(len(pair) == 2 for pair in symbols):
         return "price (token1 per token0)"
     above, below = (list(dict.fromkeys(pair[side] for pair in symbols)) for side in (1, 0))
     return f"price ({', '.join(above)} per {', '.join(below)})"
 
 
-def _mark_liquidations(axes: Axes, reference: pd.Series[float], liquidations: pd.DataFrame) -> None:
-    """Mark liquidations on the reference price; those of one interval are one mark."""
-    width = max(float(reference.index[-1]) / _MARKS, 1e-9)
-    interval = (liquidations["time"] // width).astype(int)
-    times = liquidations["time"].groupby(interval).mean().to_numpy()
-    debt = liquidations["debt_usd"].groupby(interval).sum().to_numpy()
-    axes.scatter(
-        hours(times), value_at(reference.index, reference, times),
-        s=10.0 + 150.0 * debt / max(debt.max(), 1e-12), facecolor="none", edgecolor=PALETTE[2],
-        lw=1.2, zorder=3, label="liquidations\n(area: debt)",
-    )  # fmt: skip
+def _mark_liquidations(
+    panels: NDArray[np.object_],
+    groups: list[list[str]],
+    references: pd.DataFrame,
+    liquidations: pd.DataFrame,
+    setting: Setting,
+) -> None:
+    """Mark liquidations on the reference prices; those of one interval are one mark."""
+    if not len(liquidations):
+        return
+    width = max(float(references.index[-1]) / _MARKS, 1e-9)
+    marked = liquidations.assign(
+        panel=_panel_of(liquidations, groups, setting),
+        interval=(liquidations["time"] // width).astype(int),
+    )
+    marks = marked.groupby(["panel", "interval"]).agg(
+        time=("time", "mean"), debt=("debt_usd", "sum")
+    )
+    largest = max(float(marks["debt"].max()), 1e-12)
+    for panel, of_panel in marks.groupby("panel"):
+        reference = references[groups[int(str(panel))][0]]
+        times = of_panel["time"].to_numpy()
+        panels[int(str(panel))].scatter(
+            hours(times), value_at(reference.index, reference, times),
+            s=10.0 + 150.0 * of_panel["debt"].to_numpy() / largest, facecolor="none",
+            edgecolor=PALETTE[2], lw=1.2, zorder=3, label="liquidations\n(area: debt)",
+        )  # fmt: skip
+
+
+def _panel_of(
+    liquidations: pd.DataFrame, groups: list[list[str]], setting: Setting
+) -> pd.Series[int]:
+    """Return in which panel each liquidation belongs.
+
+    That of a pool of both its tokens, else of its collateral, else of its debt, else the first.
+    """
+    pairs = [[_symbols(setting.tokens.get(venue, ())) for venue in group] for group in groups]
+    tokens = liquidations[["collateral_token", "debt_token"]].astype(str)
+    known: dict[tuple[str, ...], int] = {}
+    for both in set(tokens.itertuples(index=False, name=None)):
+        seized, repaid = _symbols(both)
+        wanted = ({seized, repaid}, {seized}, {repaid})
+        fitting = [k for some in wanted for k, group in enumerate(pairs)
+                   if any(some <= set(pair) for pair in group)]  # fmt: skip
+        known[both] = fitting[0] if fitting else 0
+    return tokens.apply(lambda row: known[tuple(row)], axis=1)
+
+
+def _symbols(tokens: Sequence[str]) -> tuple[str, ...]:
+    return tuple(token.rpartition("/")[2] for token in tokens)
 
 
 def _plot_errors(axes: Axes, errors: pd.DataFrame, look: dict[str, Look]) -> None:

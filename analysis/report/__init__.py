@@ -6,6 +6,7 @@ page is made from recorded files alone; the same files give the same page.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -50,21 +51,29 @@ def kind_of(folder: Path | str) -> FolderKind:
     )
 
 
-def make_report(folder: Path | str, repeat: Repeat = Repeat()) -> str:  # noqa: B008 - immutable
+def make_report(
+    folder: Path | str,
+    repeat: Repeat = Repeat(),  # noqa: B008 - immutable
+    calm: Path | str | None = None,
+) -> str:
     """Return the page of a folder as HTML.
 
     Parameters
     ----------
     folder : of a run, a study or a contagion analysis
     repeat : how the result is made again
+    calm : folder of the same run without shocks, for how far they came
 
     Raises
     ------
     sim.errors.InputError
-        It is not such a folder, or what it holds is not finished.
+        It is not such a folder, what it holds is not finished, or `calm` is not its twin.
     """
     place = Path(folder)
-    make_page = _page_of(kind_of(place))
+    kind = kind_of(place)
+    if calm is not None and (kind != "run" or kind_of(calm) != "run"):
+        raise InputError(f"{place} and {calm} must both be folders of runs; leave --calm out")
+    make_page = _page_of(kind, None if calm is None else Path(calm))
     try:
         return as_html(make_page(place, repeat))
     except UndertowError:
@@ -76,7 +85,7 @@ def make_report(folder: Path | str, repeat: Repeat = Repeat()) -> str:  # noqa: 
         ) from error
 
 
-def _page_of(kind: FolderKind) -> Callable[[Path, Repeat], Page]:
+def _page_of(kind: FolderKind, calm: Path | None) -> Callable[[Path, Repeat], Page]:
     """Return who makes the page of a kind of folder; only what it needs is loaded."""
     if kind == "study":
         from analysis.report.study_page import study_page
@@ -88,4 +97,4 @@ def _page_of(kind: FolderKind) -> Callable[[Path, Repeat], Page]:
         return contagion_page
     from analysis.report.run_page import run_page
 
-    return run_page
+    return partial(run_page, calm=calm)

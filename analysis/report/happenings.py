@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from analysis.report.source import RunSource
 
 _MOST = 4  # things of one kind named in a sentence
+LEAST_LOSS = 0.001  # of a tranche's value, or discount of its shares, from which it is told
+LEAST_QUEUE = 0.1  # epochs
 
 
 def happenings(source: RunSource) -> list[str]:
@@ -34,6 +36,7 @@ def happenings(source: RunSource) -> list[str]:
         *_liquidations(source),
         *_bad_debt(source),
         *_cash(source),
+        *_tranches(source),
         *_bridges(source),
         *_oracles(source),
         *_congestion(source),
@@ -155,6 +158,38 @@ def _cash(source: RunSource) -> list[str]:
         lines.append(
             f"Withdrawals found no cash from {clock(first)} on; claims times waiting add up to "
             f"{usd(total)} h, most of it of {names}. That is illiquidity, not a loss."
+        )
+    return lines
+
+
+def _tranches(source: RunSource) -> list[str]:
+    """Return which tranches lost, who waited to leave, and at what discount shares traded."""
+    tranches = source.measured("tranches")
+    if tranches.empty:
+        return []
+    lost, waited, discounts = (
+        moments.tranche_extremes(tranches, value, least)[:_MOST]
+        for value, least in (
+            ("loss", LEAST_LOSS),
+            ("queue_epochs", LEAST_QUEUE),
+            ("discount", LEAST_LOSS),
+        )
+    )
+    told = listed(f"{one.name} {percent(one.value)} by {clock(one.time)}" for one in lost)
+    lines = [f"Losses that tranches recognized, of their value: {told}."] if lost else []
+    if not lost:
+        lines.append("No tranche recognized a loss.")
+    if waited:
+        told = listed(f"{one.name} {one.value:.1f} epochs ({clock(one.time)})" for one in waited)
+        lines.append(f"The longest queues of those who wanted out, at the gate: {told}.")
+    if discounts:
+        told = listed(f"{one.name} {percent(one.value)} ({clock(one.time)})" for one in discounts)
+        lines.append(f"The widest discounts at which shares traded in pools: {told}.")
+    if (taken := source.value("wealth_taken")) is not None:
+        did = "took from" if taken > 0.0 else "left to"
+        lines.append(
+            f"Leavers {did} those who stayed {abs(taken):,.0f} of the vault's cash: they are paid "
+            "by the net asset value, not by what could be recovered."
         )
     return lines
 

@@ -68,6 +68,7 @@ _TRANCHES = {
     "coverage": "coverage of the senior",
     "discount": "discount of shares",
 }
+_CASH = ("nav", "fair", "loss", "income", "queue")  # of them, amounts of the cash token
 _CAPTIONS = {
     "prices": "Pool prices in color over the reference price in black, and below how far each pool "
     "is from it. Circles are liquidations, their area in proportion to the debt repaid. Dashed "
@@ -161,7 +162,10 @@ def make_tranches(source: RunSource) -> Section | LeftOut:
     last = frames["tranches"].assign(**names).groupby(["venue", "tranche"]).last().reset_index()
     columns = {column: words for column, words in _TRANCHES.items() if column in last}
     shares = [column for column in columns if column in ("coverage", "discount")]
-    table = table_of("tranches-table", "Tranches at the end", last, columns, share=shares)
+    cash = [column for column in columns if column in _CASH]
+    table = table_of(
+        "tranches-table", "Tranches at the end", last, columns, usd=cash, share=shares
+    )  # amounts of the cash token are written as those of dollars are
     return Section("tranches", title, [*figures_of(source, "tranches"), table])
 
 

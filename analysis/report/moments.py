@@ -224,3 +224,24 @@ def block_peaks(chains: pd.DataFrame, column: str) -> list[Extreme]:
         if value > 0.0:
             found.append(Extreme(str(name), float(chain["time"].iloc[worst]), value))
     return sorted(found, key=lambda one: -one.value)
+
+
+def tranche_extremes(tranches: pd.DataFrame, value: str, least: float) -> list[Extreme]:
+    """Return the largest value of a column for each tranche, the largest first.
+
+    Parameters
+    ----------
+    tranches : record table, measured
+    value : `loss` (as a share of the first net asset value), `queue_epochs` or `discount`
+    least : tranches that never exceed it are left out
+    """
+    found = []
+    names = tranches["tranche"].astype(str) + " of " + tranches["venue"].astype(str)
+    for name, mine in tranches.groupby(names, sort=False):
+        path = mine[value].to_numpy(float)
+        if value == "loss":
+            path = (path - path[0]) / max(float(mine["nav"].iloc[0]), 1e-12)
+        at = int(np.argmax(path))
+        if path[at] > least:
+            found.append(Extreme(str(name), float(mine["time"].iloc[at]), float(path[at])))
+    return sorted(found, key=lambda one: -one.value)

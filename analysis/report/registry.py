@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from analysis.report import cascades, exposures, gains, markets, quantities, story, timeline
+from analysis.report import cascades, exposures, gains, markets, quantities, spread, story, timeline
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +27,7 @@ RUN_SECTIONS: tuple[Callable[[RunSource], Section | LeftOut], ...] = (
     markets.make_tranches,
     markets.make_network,
     exposures.make_section,
+    spread.make_section,
     markets.make_block_space,
     markets.make_other_figures,
     quantities.make_section,

@@ -16,8 +16,14 @@ if TYPE_CHECKING:
     from analysis.reading import Run
 
 
-def run_page(folder: Path, repeat: Repeat) -> Page:
+def run_page(folder: Path, repeat: Repeat, calm: Path | None = None) -> Page:
     """Return the page of a run folder.
+
+    Parameters
+    ----------
+    folder : of the run
+    repeat : how it is made again
+    calm : folder of the same run without shocks
 
     Raises
     ------
@@ -26,7 +32,7 @@ def run_page(folder: Path, repeat: Repeat) -> Page:
     """
     run = load_run(folder)
     _check_whole(run)
-    source = RunSource(run, repeat)
+    source = RunSource(run, repeat, load_run(calm) if calm is not None else None)
     sections: list[Section] = []
     left_out: list[LeftOut] = []
     for make in RUN_SECTIONS:

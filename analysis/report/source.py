@@ -42,6 +42,7 @@ class RunSource:
 
     run: Run
     repeat: Repeat
+    calm: Run | None = None  # the same run without shocks
 
     @property
     def setting(self) -> Setting:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from analysis.classes import gains_by_class
 from analysis.report import moments
 from analysis.report.blocks import Fact, Facts, Heading, Prose, Section
-from analysis.report.happenings import happenings
+from analysis.report.happenings import LEAST_LOSS, happenings
 from analysis.report.reasons import who_gained, why
 from analysis.report.wording import gain, lasting, listed, percent, plural, price, usd
 from sim.units import HOUR
@@ -68,6 +68,11 @@ def _facts(source: RunSource) -> list[Fact]:
     if (depeg := source.value("depeg_max")) and source.value("depeg_minutes"):
         minutes = source.value("depeg_minutes") or 0.0
         found.append(Fact("Largest depeg", percent(depeg), f"{lasting(60.0 * minutes)} off par"))
+    if loss := source.value("junior_loss_share"):
+        senior = source.value("senior_loss_share") or 0.0
+        found.append(
+            Fact("Junior tranches' loss", percent(loss), f"of the seniors {percent(senior)}")
+        )
     if volume := source.value("volume_usd"):
         net = source.value("lp_net_return")
         told = f"providers' net return {percent(net)}" if net is not None else ""
@@ -105,6 +110,11 @@ def _short_story(source: RunSource) -> list[str]:
         end = usd(source.value("bad_debt_end") or 0.0)
         told = f"Bad debt reached {usd(peak)} and stood at {end} at the end." if peak else ""
         parts.append(told or "No bad debt arose.")
+    tranches = source.measured("tranches")
+    lost = moments.tranche_extremes(tranches, "loss", LEAST_LOSS) if len(tranches) else []
+    if lost:
+        told = listed(f"the {one.name} lost {percent(one.value)} of its value" for one in lost)
+        parts.append(f"{told[0].upper()}{told[1:]}.")
     gains = _class_gains(source)
     if len(gains) and gains.iloc[0] < -_SMALL:
         first, last = gains.index[0], gains.index[-1]

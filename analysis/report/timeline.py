@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from analysis.report import moments
 from analysis.report.blocks import Cell, Section, Table
-from analysis.report.happenings import shock_words
+from analysis.report.happenings import LEAST_LOSS, LEAST_QUEUE, shock_words
 from analysis.report.wording import clock, lasting, percent, plural, price, usd
 from analysis.setting import timed_shocks
 from sim.units import GWEI
@@ -109,6 +109,7 @@ def _rest(source: RunSource) -> list[Event]:
         events.append(
             Event(worst.time, "depeg is widest", f"{worst.name}, {percent(worst.value)} off par")
         )
+    events += _tranches(source)
     for one in moments.oracle_errors(source.measured("oracles"))[:_MOST]:
         words = f"{one.name}, {percent(one.value)} off the reference"
         events.append(Event(one.time, "oracle error is widest", words))
@@ -122,3 +123,31 @@ def _rest(source: RunSource) -> list[Event]:
             words = f"{one.name}, {one.value / GWEI:,.1f} gwei"
             events.append(Event(one.time, "gas price peaks", words))
     return events
+
+
+def _tranches(source: RunSource) -> list[Event]:
+    tranches = source.measured("tranches")
+    if tranches.empty:
+        return []
+    lost, waited, discounts = (
+        moments.tranche_extremes(tranches, value, least)[:_MOST]
+        for value, least in (
+            ("loss", LEAST_LOSS),
+            ("queue_epochs", LEAST_QUEUE),
+            ("discount", LEAST_LOSS),
+        )
+    )
+    return [
+        *(
+            Event(one.time, "tranche loss peaks", f"{one.name}, {percent(one.value)}")
+            for one in lost
+        ),
+        *(
+            Event(one.time, "longest queue out", f"{one.name}, {one.value:.1f} epochs")
+            for one in waited
+        ),
+        *(
+            Event(one.time, "discount is widest", f"{one.name}, {percent(one.value)}")
+            for one in discounts
+        ),
+    ]

@@ -25,11 +25,13 @@ from analysis.figures.health import health_quantiles
 from analysis.setting import Setting, setting_of
 from analysis.style import DASHES, MARKERS, PALETTE, looks, make_figure, money, save
 from tests.analysis.builders import (
+    HOUR,
     crash_manifest,
     crash_run,
     frame,
     quiet_manifest,
     quiet_run,
+    rows,
 )
 
 CRASH = {
@@ -323,6 +325,31 @@ def test_the_widest_gap_bears_its_sign(run):
     pools.iloc[-1, pools.columns.get_loc("price")] *= 0.73  # ln 0.73 = -0.31
     title = plot_prices(pools, run["liquidations"])[0].get_title(loc="left")
     assert "by up to -27 % (eth-dai, " in title
+
+
+def test_liquidations_are_marked_where_their_tokens_are_traded():
+    setting = Setting(
+        tokens={"eth-usd": ("a/ETH", "a/USD"), "thin-usd": ("a/THIN", "a/USD")},
+        horizon=2 * HOUR,
+    )
+    pools = rows(
+        "pools",
+        [
+            {"time": np.array([0.0, HOUR]), "venue": venue, "price": price,
+             "reference_price": price, "value_usd": value}
+            for venue, price, value in (("eth-usd", 2_000.0, 9e6), ("thin-usd", 10.0, 1e6))
+        ],
+    )  # fmt: skip
+    done = frame(
+        "liquidations",
+        time=np.array([600.0, 1_200.0, 1_800.0]),
+        collateral_token=np.array(["a/THIN", "a/USD", "b/OTHER"]),
+        debt_token=np.array(["a/USD", "a/ETH", "b/COIN"]),
+        debt_usd=np.array([5.0, 3.0, 1.0]),
+    )
+    panels = plot_prices(pools, done, setting)
+    marks = [axes.collections[-1].get_offsets()[:, 0].tolist() for axes in panels[:2]]
+    assert marks == [[pytest.approx(1 / 3), pytest.approx(0.5)], [pytest.approx(1 / 6)]]
 
 
 def test_a_figure_is_drawn_once(run, tmp_path, monkeypatch):

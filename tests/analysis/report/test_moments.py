@@ -103,3 +103,28 @@ def test_the_longest_queue_is_found_on_each_chain_that_had_one():
         ],
     )
     assert moments.block_peaks(chains, "pending") == [moments.Extreme("a", 13.0, 9.0)]
+
+
+def test_the_worst_of_a_tranche_is_told_with_its_time_and_small_ones_are_not():
+    tranches = rows(
+        "tranches",
+        [
+            {
+                "time": np.array([0.0, HOUR, 2 * HOUR]),
+                "venue": "vault",
+                "tranche": name,
+                "nav": 8.0,
+                "loss": np.array(loss),
+                "discount": np.array(discount),
+            }
+            for name, loss, discount in (
+                ("senior", [0.0, 0.0, 0.004], [0.0, 0.06, 0.02]),
+                ("junior", [1.0, 7.0, 5.0], [0.0, 0.0, 0.0]),  # 1 lost before the start
+            )
+        ],
+    )
+    lost = moments.tranche_extremes(tranches, "loss", 0.001)
+    assert lost == [("junior of vault", HOUR, 6.0 / 8.0)]
+    assert moments.tranche_extremes(tranches, "discount", 0.001) == [
+        ("senior of vault", HOUR, 0.06)
+    ]

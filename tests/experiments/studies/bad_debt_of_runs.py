@@ -32,7 +32,10 @@ description: A lending market whose collateral may gap; 6 hours, blocks of two m
 horizon: 6h
 price_step_seconds: 120
 assets:
-  ETH: {price: {kind: jump_diffusion, price: 2000, volatility: 0.04, jumps_per_day: 0.6, jump_mean: -0.25, jump_sd: 0.15}}
+  ETH:
+    price:
+      {kind: jump_diffusion, price: 2000, volatility: 0.04, jumps_per_day: 0.6, jump_mean: -0.25,
+       jump_sd: 0.15}
   USD: {price: {kind: fixed, price: 1}}
 chains:
   mainnet:
@@ -40,19 +43,27 @@ chains:
     native: ETH
     tokens: [ETH, USD]
 venues:
-  eth-feed: {kind: oracle, chain: mainnet, token: ETH, source: {kind: reported, deviation: 0.005, heartbeat_seconds: 3600}}
+  eth-feed:
+    {kind: oracle, chain: mainnet, token: ETH,
+     source: {kind: reported, deviation: 0.005, heartbeat_seconds: 3600}}
   usd-par: {kind: oracle, chain: mainnet, token: USD, source: {kind: fixed, price_usd: 1}}
   market:
     kind: lending
     chain: mainnet
     reserves:
-      ETH: {feed: eth-feed, loan_to_value: 0.78, liquidation_threshold: 0.8, liquidation_bonus: 0.05}
-      USD: {feed: usd-par, loan_to_value: 0.75, liquidation_threshold: 0.78, liquidation_bonus: 0.05}
+      ETH:
+        {feed: eth-feed, loan_to_value: 0.78, liquidation_threshold: 0.8, liquidation_bonus: 0.05}
+      USD:
+        {feed: usd-par, loan_to_value: 0.75, liquidation_threshold: 0.78, liquidation_bonus: 0.05}
 populations:
-  suppliers: {kind: suppliers, chain: mainnet, market: market, asset: USD, count: 5, supplied_usd: 10e6}
+  suppliers:
+    {kind: suppliers, chain: mainnet, market: market, asset: USD, count: 5, supplied_usd: 10e6}
   borrowers:
-    {kind: borrowers, chain: mainnet, market: market, collateral: ETH, debt: USD, count: 50, debt_usd: 7e6, health_quantiles: [[0.10, 1.1], [0.50, 1.4], [0.95, 3.0]]}
-  liquidators: {kind: liquidators, chain: mainnet, market: market, count: 3, inventory_usd: 1e7, exit: {pool: 0, reference: 0, hold: 1}}
+    {kind: borrowers, chain: mainnet, market: market, collateral: ETH, debt: USD, count: 50,
+     debt_usd: 7e6, health_quantiles: [[0.10, 1.1], [0.50, 1.4], [0.95, 3.0]]}
+  liquidators:
+    {kind: liquidators, chain: mainnet, market: market, count: 3, inventory_usd: 1e7,
+     exit: {pool: 0, reference: 0, hold: 1}}
   keepers: {kind: oracle_keepers, chain: mainnet}
 records: {sample_seconds: 6h, position_seconds: 6h, equity_seconds: 0, check_seconds: 6h}
 """
