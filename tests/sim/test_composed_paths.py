@@ -1,4 +1,4 @@
-"""Several mechanisms in one transaction: flash loan, liquidation, sale and repayment, or nothing."""
+"""Several mechanisms in one transaction: flash loan, liquidation, sale, repayment, or nothing."""
 
 from dataclasses import replace
 
