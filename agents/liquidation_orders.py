@@ -9,7 +9,14 @@ import numpy as np
 
 from agents.liquidation_funds import free_entry, has_asked, scaled_debt
 from agents.liquidation_search import N_FOUND, weigh
-from agents.liquidation_size import EXITS, HOLD, POOL, best_in_pools, seized_per_debt
+from agents.liquidation_size import (
+    EXITS,
+    HOLD,
+    POOL,
+    best_in_pools,
+    leave_enough,
+    seized_per_debt,
+)
 from sim.draws import uniforms
 from sim.kernel import F8, I8, F8x2, I8x2, columnar, kernel
 from sim.lending.account import claim_of
@@ -261,11 +268,12 @@ def pursue(hunters, board, asked, lending, box, venues, row, candidate, first, m
     if candidate.most <= 0.0 or entry < 0:
         return False
     repaid, gain, pool, side = size_up(hunters, board, lending, venues, row, candidate, first)
-    at, usd = candidate.debt - first, board.usd[candidate.debt - first]
+    position, debt = candidate.position, candidate.debt
+    repaid, gain = leave_enough(lending, position, debt, candidate.collateral, repaid, gain, now)
+    at, usd = debt - first, board.usd[debt - first]
     profit = gain * usd - gas_usd
     if gain <= 0.0 or profit <= hunters.terms[0, LEAST]:
         return False
-    position, debt = candidate.position, candidate.debt
     receiver = hunters.claim_position[row] if pool == AS_CLAIM else UNDERLYING
     status, repaid, seized, _, _ = quote_liquidate(
         lending, position, debt, candidate.collateral, repaid, repaid, receiver, now

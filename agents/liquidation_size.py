@@ -16,12 +16,14 @@ import math
 
 from agents.routing import amount_out_of, side_of
 from sim.kernel import kernel
+from sim.lending.account import claim_of, debt_of
 from sim.lending.modes import terms_of
 
 POOL, REFERENCE, HOLD = range(3)  # what a liquidator does with collateral
 EXITS = ("pool", "reference", "hold")
 _GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
 _QUOTES = 34  # the amount is known to 1e-6 of the most, the gain to its square
+_ROUNDING = 1e-9
 _NEAR = 1.0 - 1e-3  # where the gain still rises from here to the most, the most it is
 
 
@@ -32,6 +34,28 @@ def seized_per_debt(lending, position, debt, collateral):  # type: ignore[no-unt
     bonus = terms_of(lending, position, collateral)[2]
     ratio = lending.reserves[debt].price / pledged.price
     return ratio * (1.0 + bonus - bonus * pledged.liquidation_protocol_fee)
+
+
+@kernel(inline=False)
+def leave_enough(lending, position, debt, collateral, repaid, gain, now):  # type: ignore[no-untyped-def]
+    """Return (repayment, gain), lowered where the market refuses to be left with dust.
+
+    What closes debt or collateral whole stays. A smaller repayment gains at least its share.
+    """
+    owed, pledged = lending.reserves[debt], lending.reserves[collateral]
+    dust = lending.markets[owed.market].dust_value
+    if dust <= 0.0:
+        return repaid, gain
+    owes = debt_of(lending, position, debt, now)
+    has = claim_of(lending, position, collateral, now)
+    taken = owed.price / pledged.price * (1.0 + terms_of(lending, position, collateral)[2])
+    if repaid >= min(owes, has / taken) * (1.0 - _ROUNDING):
+        return repaid, gain
+    most = min(owes - dust / owed.price, (has - dust / pledged.price) / taken)
+    most *= 1.0 - _ROUNDING
+    if most <= 0.0:
+        return 0.0, 0.0
+    return (repaid, gain) if repaid <= most else (most, gain * most / repaid)
 
 
 @kernel(inline=False)

@@ -167,9 +167,7 @@ def make(world: World, site: PopulationSite) -> LlammaBorrowerState:
     bands = (config.bands_low + np.floor(drawn * span)).astype(np.int64)
     share = uniform_column(seed, f"{site.name}:borrowed", n)
     share = config.borrowed_low + (config.borrowed_high - config.borrowed_low) * share
-    worth = [
-        effective_collateral(1.0, int(k), market["loan_discount"], market["a"]) for k in bands
-    ]
+    worth = [effective_collateral(1.0, int(k), market["loan_discount"], market["a"]) for k in bands]
     # The most is borrowed where the first band begins right below the price.
     most = np.array(worth) * float(market["price"]) * math.exp(float(market["log_step"]))
     enter(world, loans, debts / (share * most), debts, bands)

@@ -9,7 +9,7 @@ Soft liquidation is not theirs: any arbitrageur of pools does that.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -88,9 +88,7 @@ class LlammaLiquidator(ColumnarAgent):
     """One liquidator: a view on a row of its population."""
 
 
-unpack = view_of(
-    LlammaLiquidatorState, LlammaState, Outbox, Ledger, Prices, Venues, ExchangeState
-)
+unpack = view_of(LlammaLiquidatorState, LlammaState, Outbox, Ledger, Prices, Venues, ExchangeState)
 
 
 @kernel

@@ -443,9 +443,9 @@ MECHANISMS: dict[str, dict[str, Any]] = {
         "configs": tuple(
             config_of(
                 "liquidity_network", other_chain=OTHER, token=token, other_token=token,
-                inventory_usd=2e5,
+                inventory_usd=2e5, relayer_fee=fees,
             )
-            for token in ("ETH", "USD")
+            for token, fees in (("ETH", {"fill_gas": 0}), ("USD", None))
         ),
         "arguments": bridge_arguments,
     },

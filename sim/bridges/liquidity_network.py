@@ -8,6 +8,8 @@ of utilization that the transfer causes, the rule of Across:
     u = 1 - inventory / target,   R(u) = R0 + R1 min(u, k) / k + R2 max(0, u - k) / (1 - k)
     fee = base + (1 + mean of R over [u, u + amount / target]) ** (1 / 52) - 1
 
+With `relayer_fee` the relayer's capital and gas are asked for, too (`sim.bridges.relayer_fee`).
+
 Source: Across Protocol documentation, "Fees in the system" (LP fee). The network itself owns its
 inventory, fees included; there are no shares to buy. Sending needs free inventory (NO_CASH) and
 stays below a cap on what is in flight (CAP).
@@ -22,6 +24,8 @@ import numpy as np
 from pydantic import Field
 
 from sim.agenda import Agenda, event_at
+from sim.bridges.liquidity_fee import average_rate, weekly_rate
+from sim.bridges.relayer_fee import RelayerFee, capital_fee, gas_fee
 from sim.bridges.shocks import SHOCKS
 from sim.bridges.transfers import (
     FULL,
@@ -41,8 +45,10 @@ from sim.bridges.transfers import (
 )
 from sim.kernel import F8, I8, F8x2, I8x2, columnar, handler, kernel, records, view_of
 from sim.ledger import Ledger, balance_of, transfer
+from sim.mempool import Outbox
 from sim.orders import order_at, quote_at
 from sim.outside import INSURER, OUTSIDE
+from sim.prices import Prices
 from sim.registry import Channel, Claim, Columns, Config, Mechanism, VenueSite, Verb
 from sim.status import Status
 from sim.units import ticks
@@ -61,7 +67,6 @@ BAD_AMOUNT = int(Status.BAD_AMOUNT)
 ZERO_AMOUNT = int(Status.ZERO_AMOUNT)
 
 DELIVER = "liquidity_network.deliver"
-_WEEKS_PER_YEAR = 52.0
 
 
 @columnar
@@ -71,6 +76,8 @@ class LiquidityNetworkState(NamedTuple):
     inventory: F8x2  # float64, (n, 2), tokens free to be lent
     unsettled: F8x2  # float64, (n, 2), tokens paid in and not yet part of the inventory
     target: F8x2  # float64, (n, 2), inventory at utilization 0
+    capital: F8x2  # float64, (n, 4), capital fee: lower, upper, cutoff on each side in tokens
+    fill_gas: F8  # float64, (n,), gas of a payment that is asked for
     base_fee: F8  # float64, (n,), fraction of the amount
     kink: F8  # float64, (n,), utilization
     rate: F8x2  # float64, (n, 3), per year: at 0, added up to the kink, added beyond it
@@ -147,6 +154,9 @@ class LiquidityNetworkConfig(Config):
         json_schema_extra={"unit": "1/year"},
     )
     kink: float = Field(0.65, gt=0.0, lt=1.0, description="Utilization where the rate steepens.")
+    relayer_fee: RelayerFee | None = Field(
+        None, description="Fees of relayers for capital and gas; none when left out."
+    )
     cap: float | None = Field(
         None,
         ge=0.0,
@@ -159,58 +169,43 @@ class LiquidityNetworkConfig(Config):
 
 
 @kernel
-def kinked_rate(utilization, base, slope1, slope2, kink):  # type: ignore[no-untyped-def]
-    """Return the borrowing rate at a utilization, per year."""
-    below, above = min(utilization, kink), max(utilization - kink, 0.0)
-    return base + slope1 * below / kink + slope2 * above / (1.0 - kink)
-
-
-@kernel
-def average_rate(before, after, base, slope1, slope2, kink):  # type: ignore[no-untyped-def]
-    """Return the mean rate over utilizations `before` to `after`, per year.
-
-    The rate is linear on each side of the kink, so that its mean there is the rate in the middle.
-    """
-    if after <= kink or before >= kink or after <= before:
-        return kinked_rate(0.5 * (before + after), base, slope1, slope2, kink)
-    below = kinked_rate(0.5 * (before + kink), base, slope1, slope2, kink)
-    above = kinked_rate(0.5 * (kink + after), base, slope1, slope2, kink)
-    return (below * (kink - before) + above * (after - kink)) / (after - before)
-
-
-@kernel
-def weekly_rate(yearly):  # type: ignore[no-untyped-def]
-    """Return (1 + yearly) ** (1 / 52) - 1."""
-    return math.expm1(math.log1p(yearly) / _WEEKS_PER_YEAR)
-
-
-@kernel
 def utilization_of(inventory, target):  # type: ignore[no-untyped-def]
     """Return 1 - inventory / target, within 0 and 1."""
     return min(max(1.0 - inventory / target, 0.0), 1.0)
 
 
 @kernel
-def quote_insured(networks, row, amount):  # type: ignore[no-untyped-def]
+def relayer_charge(networks, box, prices, row, side, amount):  # type: ignore[no-untyped-def]
+    """Return what the relayer of the far side asks for, tokens."""
+    if networks.fill_gas[row] < 0.0:
+        return 0.0
+    chain, token = networks.chains[row, 1 - side], networks.tokens[row, 1 - side]
+    lower, upper = networks.capital[row, 0], networks.capital[row, 1]
+    charge = capital_fee(amount, lower, upper, networks.capital[row, 3 - side])
+    return charge + gas_fee(box, prices, chain, token, networks.fill_gas[row])
+
+
+@kernel
+def quote_insured(networks, row, amount, charge):  # type: ignore[no-untyped-def]
     """Return (status, net amount, fee) of a send that an insurer settles: as at utilization 0."""
     if not 0.0 <= amount < math.inf:
         return BAD_AMOUNT, 0.0, 0.0
     if amount == 0.0:
         return ZERO_AMOUNT, 0.0, 0.0
-    fee = amount * (networks.base_fee[row] + weekly_rate(networks.rate[row, 0]))
+    fee = amount * (networks.base_fee[row] + weekly_rate(networks.rate[row, 0])) + charge
     if fee >= amount:
         return ZERO_AMOUNT, 0.0, 0.0
     return OK, amount - fee, fee
 
 
 @kernel
-def quote_network(networks, row, side, amount):  # type: ignore[no-untyped-def]
+def quote_network(networks, row, side, amount, charge):  # type: ignore[no-untyped-def]
     """Return (status, net amount, fee) of a send; changes nothing.
 
-    HALTED, BAD_AMOUNT, ZERO_AMOUNT, NO_CASH or CAP.
+    `charge` is the relayer's, tokens. HALTED, BAD_AMOUNT, ZERO_AMOUNT, NO_CASH or CAP.
     """
     if networks.is_insured[row] != 0:
-        return quote_insured(networks, row, amount)
+        return quote_insured(networks, row, amount, charge)
     if networks.is_paused[row] != 0:
         return HALTED, 0.0, 0.0
     if not 0.0 <= amount < math.inf:
@@ -228,7 +223,7 @@ def quote_network(networks, row, side, amount):  # type: ignore[no-untyped-def]
         networks.rate[row, 2],
         networks.kink[row],
     )
-    fee = amount * (networks.base_fee[row] + weekly_rate(yearly))
+    fee = amount * (networks.base_fee[row] + weekly_rate(yearly)) + charge
     net = amount - fee
     if net <= 0.0:
         return ZERO_AMOUNT, 0.0, 0.0
@@ -292,17 +287,18 @@ def pay_out(networks, ledger, row, side):  # type: ignore[no-untyped-def]
 
 # --- handlers ------------------------------------------------------------------------------------
 
-unpack = view_of(LiquidityNetworkState, Agenda, Ledger, Venues)
+unpack = view_of(LiquidityNetworkState, Agenda, Ledger, Venues, Outbox, Prices)
 
 
 @kernel
-def ask(networks, agenda, ledger, venues, order):  # type: ignore[no-untyped-def]
+def ask(networks, agenda, ledger, venues, box, prices, order):  # type: ignore[no-untyped-def]
     """Return (status, net, fee) of an order; changes nothing."""
     row = venues.row[order.venue]
     status = may_send(networks, ledger, order, row)
     if status != OK:
         return status, 0.0, 0.0
-    status, net, fee = quote_network(networks, row, order.a, order.amount)
+    charge = relayer_charge(networks, box, prices, row, order.a, order.amount)
+    status, net, fee = quote_network(networks, row, order.a, order.amount, charge)
     if status == OK and net < order.limit:
         status = SLIPPAGE
     if status == OK and not has_place(networks, agenda):
@@ -313,9 +309,11 @@ def ask(networks, agenda, ledger, venues, order):  # type: ignore[no-untyped-def
 @handler
 def estimate(binding, message):  # type: ignore[no-untyped-def]
     """Quote a transfer for those who choose a bridge."""
-    networks, _, _, venues = unpack(binding)
+    networks, _, _, venues, box, prices = unpack(binding)
     q = quote_at(message)
-    status, net, fee = quote_network(networks, venues.row[q.venue], q.side, q.amount)
+    row = venues.row[q.venue]
+    charge = relayer_charge(networks, box, prices, row, q.side, q.amount)
+    status, net, fee = quote_network(networks, row, q.side, q.amount, charge)
     if status == OK:
         q.amount_in, q.amount_out, q.fee_paid = q.amount, net, fee
     return status
@@ -323,9 +321,9 @@ def estimate(binding, message):  # type: ignore[no-untyped-def]
 
 @handler
 def _quote_send(binding, message):  # type: ignore[no-untyped-def]
-    networks, agenda, ledger, venues = unpack(binding)
+    networks, agenda, ledger, venues, box, prices = unpack(binding)
     order = order_at(message)
-    status, net, fee = ask(networks, agenda, ledger, venues, order)
+    status, net, fee = ask(networks, agenda, ledger, venues, box, prices, order)
     order.amount_in, order.amount_out, order.fee_paid = order.amount, net, fee
     return status
 
@@ -350,9 +348,9 @@ def send_on(networks, agenda, ledger, order, row, net):  # type: ignore[no-untyp
 @handler
 def _send(binding, message):  # type: ignore[no-untyped-def]
     """Send `amount` from side a: paid out on the other side after the fill time."""
-    networks, agenda, ledger, venues = unpack(binding)
+    networks, agenda, ledger, venues, box, prices = unpack(binding)
     order = order_at(message)
-    status, net, fee = ask(networks, agenda, ledger, venues, order)
+    status, net, fee = ask(networks, agenda, ledger, venues, box, prices, order)
     if status != OK:
         return status
     row, side, amount = venues.row[order.venue], order.a, order.amount
@@ -370,7 +368,7 @@ def _send(binding, message):  # type: ignore[no-untyped-def]
 @handler
 def _deliver(binding, message):  # type: ignore[no-untyped-def]
     """Settle what was paid in, or queue a payout that is due and pay what can be paid."""
-    networks, _, ledger, _ = unpack(binding)
+    networks, _, ledger, _, _, _ = unpack(binding)
     event = event_at(message)
     row = event.b
     if event.a >= 0:
@@ -393,7 +391,9 @@ def make(world: World, sites: Sequence[VenueSite]) -> LiquidityNetworkState:
     usd = np.array([config.inventory_usd for config in configs])
     inventory = usd[:, None] / world.prices.fundamental[tokens]
     for site in sites:
-        world.venues.fee[site.number] = site.config.base_fee_bps * 1e-4
+        asked = site.config.relayer_fee
+        least = site.config.base_fee_bps + (asked.lower_bps if asked is not None else 0.0)
+        world.venues.fee[site.number] = least * 1e-4
         for side, token in enumerate(site.tokens):
             world.endow(site.group, site.account, token, float(inventory[site.row, side]))
     delay = np.array([ticks(c.fill_seconds) for c in configs], np.int64)
@@ -401,6 +401,10 @@ def make(world: World, sites: Sequence[VenueSite]) -> LiquidityNetworkState:
         inventory=inventory,
         unsettled=np.zeros((n, 2)),
         target=inventory.copy(),
+        capital=np.array([_capital_of(world, site) for site in sites]).reshape(-1, 4),
+        fill_gas=np.array(
+            [-1.0 if c.relayer_fee is None else float(c.relayer_fee.fill_gas) for c in configs]
+        ),
         base_fee=np.array([c.base_fee_bps * 1e-4 for c in configs]),
         kink=np.array([c.kink for c in configs]),
         rate=np.array([[c.base_rate, c.slope1, c.slope2] for c in configs]),
@@ -412,6 +416,15 @@ def make(world: World, sites: Sequence[VenueSite]) -> LiquidityNetworkState:
         **make_table(world.event_number(DELIVER), n),
         **make_places(world, sites),
     )
+
+
+def _capital_of(world: World, site: VenueSite) -> tuple[float, float, float, float]:
+    """Return lower and upper capital fee, and the cutoff in tokens of each side."""
+    asked = site.config.relayer_fee
+    if asked is None:
+        return 0.0, 0.0, math.inf, math.inf
+    cutoffs = [asked.cutoff_usd / float(world.prices.fundamental[t]) for t in site.tokens]
+    return asked.lower_bps * 1e-4, asked.upper_bps * 1e-4, cutoffs[0], cutoffs[1]
 
 
 def claims(world: World, state: LiquidityNetworkState) -> list[Claim]:

@@ -117,7 +117,8 @@ class ReserveConfig:
     Rates are per year; fractions are of value; caps and backstop in tokens. A finite `debt_ceiling`
     (tokens owed, counted without interest) makes it collateral in isolation. A `rate_at_target`
     above 0 puts the adaptive curve in the place of the kinked one: `kink` is then its target, and
-    the other rates play no part. The defaults are a plain asset that can be lent and pledged; there is no default price.
+    the other rates play no part. The defaults are a plain asset that can be lent and pledged; there
+    is no default price.
     """
 
     price: Annotated[float, Interval(gt=0.0, lt=math.inf)]

@@ -97,7 +97,7 @@ class LendingMarket:
     def of(cls, config: MarketConfig, names: tuple[str, ...]) -> LendingMarket:
         """Return a market of a configuration whose assets get these names."""
         made = cls.__new__(cls)
-        made._begin(config, names, None)
+        made._begin(config, names, None)  # noqa: SLF001 - its own class
         return made
 
     def _begin(self, config: MarketConfig, names: tuple[str, ...], n_slots: int | None) -> None:

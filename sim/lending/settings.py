@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -99,7 +99,7 @@ class ModeSettings(Config):
     )
 
 
-_PER_YEAR = {"unit": "1/year"}
+_PER_YEAR: dict[str, Any] = {"unit": "1/year"}
 _OF_AAVE = {
     "close_factor", "close_base", "full_close_below", "full_close_value", "dust_value",
     "efficiency_modes", "loss_order", "flash_fee",

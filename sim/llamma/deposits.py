@@ -20,21 +20,17 @@ from sim.llamma.trading import top_of
 
 @kernel
 def can_hold(state, market, first, n):  # type: ignore[no-untyped-def]
-    """Return whether collateral can be put into bands: none above them down to the active holds y.
+    """Return whether collateral can be put into bands.
 
-    That is, the bands from the first one up to the active one hold no debt tokens, and those that
-    would be skipped hold no collateral.
+    Neither they nor the bands below them down to the active one may hold debt tokens.
     """
     m = state.markets[market]
     if first + CENTER < 0 or first + n + CENTER > N_BANDS:
         return False
-    for band in range(first, m.active + 1):
-        if state.x[market, band + CENTER] > 0.0:
-            return False
-    for band in range(first, first + n):
-        if state.x[market, band + CENTER] > 0.0:
-            return False
-    return True
+    is_free = True
+    for band in range(first, max(m.active + 1, first + n)):
+        is_free = is_free and not state.x[market, band + CENTER] > 0.0
+    return is_free
 
 
 @kernel

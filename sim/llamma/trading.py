@@ -134,10 +134,8 @@ def exchange(state, market, side, amount, price_limit, fee, now, is_written):  #
                 break
             gross = min(net / keep, amount - paid)
             paid, out, last = paid + gross, out + got, band
-            if side == 1:
-                after = (f + x + net) / (g + y - got)
-            else:
-                after = (f + x - got) / (g + y + net)
+            more_x, more_y = (net, -got) if side == 1 else (-got, net)
+            after = (f + x + more_x) / (g + y + more_y)
             if is_written:
                 move(state, market, at, side, gross, got)
             if is_last:

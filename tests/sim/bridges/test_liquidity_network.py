@@ -6,7 +6,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sim.bridges.liquidity_network import average_rate, kinked_rate, weekly_rate
+from sim.bridges.liquidity_fee import average_rate, kinked_rate, weekly_rate
+from sim.bridges.relayer_fee import AcrossFees, capital_fee
+from sim.errors import InputError
 from sim.status import Status
 from sim.units import ticks
 
@@ -154,3 +156,47 @@ def test_an_insured_network_settles_while_it_is_paused(network_world):
     w.send(row=0, side=1, amount=10.0)
     assert w.run(12.0) == [Status.OK]
     assert w.held("home", "ETH")[0] > 1_009.0
+
+
+# --- relayers ------------------------------------------------------------------------------------
+
+
+def test_the_capital_fee_is_the_integral_of_a_marginal_fee():
+    """1 bp rising to 3 bp at 100 tokens: 50 cost 50 (1 + 1.5) / 2 bp, 200 cost 200 + 100 x 2 bp."""
+    assert capital_fee(50.0, 1e-4, 3e-4, 100.0) == pytest.approx(50.0 * 1.5e-4, rel=1e-12)
+    assert capital_fee(100.0, 1e-4, 3e-4, 100.0) == pytest.approx(100.0 * 2e-4, rel=1e-12)
+    assert capital_fee(200.0, 1e-4, 3e-4, 100.0) == pytest.approx(200.0e-4 + 300.0e-4, rel=1e-12)
+
+
+@given(st.floats(1e-3, 1e6), st.floats(1e-3, 1e6), st.floats(0.0, 0.01), st.floats(0.0, 0.01))
+def test_a_larger_transfer_never_pays_a_smaller_share_of_capital(amount, more, lower, rise):
+    small = capital_fee(amount, lower, lower + rise, 1_000.0) / amount
+    large = capital_fee(amount + more, lower, lower + rise, 1_000.0) / (amount + more)
+    assert lower * (1 - 1e-12) <= small <= large * (1 + 1e-12) + 1e-15
+    assert large <= (lower + rise) * (1 + 1e-12)
+
+
+def test_a_send_pays_capital_and_the_gas_of_the_far_chain(network_world):
+    """100 ETH, cutoff 200: 100 bp-tokens and 2 x 100^2 / 400 more; gas 120,000 x the base fee."""
+    fees = {"lower_bps": 1.0, "upper_bps": 3.0, "cutoff_usd": 400_000.0, "fill_gas": 120_000}
+    w = network_world(base_fee_bps=0.0, slope1=0.0, slope2=0.0, relayer_fee=fees)
+    w.world.box.chains[1]["base_fee"] = 1e-6
+    w.send(row=1, side=0, amount=100.0)
+    assert w.run(12.0) == [Status.OK]
+    gas = float(w.fills[0]["fee_paid"]) - (100.0 + 50.0) * 1e-4
+    empty_blocks = [120_000 * 1e-6 * 0.875**k for k in range(7)]
+    assert any(gas == pytest.approx(fee, rel=1e-9) for fee in empty_blocks)
+
+
+def test_the_fees_by_hand_refuse_what_is_no_fee():
+    with pytest.raises(InputError, match="kink"):
+        AcrossFees(kink=1.0, slope1=0.0, slope2=0.0)
+    with pytest.raises(InputError, match="lower"):
+        AcrossFees(kink=0.5, slope1=0.0, slope2=0.0, lower=0.2, upper=0.1)
+    with pytest.raises(InputError, match="cutoff"):
+        AcrossFees(kink=0.5, slope1=0.0, slope2=0.0, cutoff=0.0)
+
+
+def test_a_capital_fee_that_falls_is_refused(network_world):
+    with pytest.raises(ValueError, match="must not exceed upper_bps"):
+        network_world(relayer_fee={"lower_bps": 5.0, "upper_bps": 1.0})

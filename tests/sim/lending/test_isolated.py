@@ -138,8 +138,12 @@ def used(share, **terms):
 
 @pytest.mark.parametrize(
     ("share", "days", "end", "charged"),
-    [(1.0, 5, 0.0793454, 0.2320187), (0.95, 1, 0.0428357, 0.1035143), (0.45, 5, 0.0284007, 0.0212204)],
-)  # fmt: skip
+    [
+        (1.0, 5, 0.0793454, 0.2320187),
+        (0.95, 1, 0.0428357, 0.1035143),
+        (0.45, 5, 0.0284007, 0.0212204),
+    ],
+)
 def test_the_rate_moves_and_is_charged_as_the_published_curve(share, days, end, charged):
     market = used(share, exact_exponential=True)
     market.accrue(days * DAY)
@@ -283,7 +287,8 @@ MARKET = 2
 
 def make_trial():
     market = config_of("lending", reserves=FED, isolated_pair=PAIR)
-    venues = (*feeds(), venue("market", market), venue("pool", config_of("constant_product", **POOL)))  # fmt: skip
+    pool = config_of("constant_product", **POOL)
+    venues = (*feeds(), venue("market", market), venue("pool", pool))
     return Trial(small_plan(venues, (actors(open_books),), seed=1))
 
 
