@@ -150,7 +150,7 @@ def simulate(days: int, seeds: Sequence[int], *overrides: str) -> dict[str, Pool
 def poisson(seeds: tuple[int, ...]) -> dict[str, Pool]:
     """Return pools of blocks of 12 s and 2 minutes, several fees, 20 days a seed at 5 % a day.
 
-    Prices move every 0.2 s: a price that stands still for 0.2 s lowers the trade probability, by 0.3 % at one basis point.
+    A price that stands still for 0.2 s lowers the trade probability, by 0.3 % at one basis point.
     """
     return simulate(
         20,

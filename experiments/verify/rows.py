@@ -103,6 +103,7 @@ class Seeds(NamedTuple):
     full: tuple[int, ...] = ()
 
 
+NO_SEEDS = Seeds()
 Measure = Callable[[tuple[int, ...]], Sequence[Finding]]
 
 
@@ -126,7 +127,7 @@ class Row:
     title: str
     source: str = ""
     measure: Measure | None = None
-    seeds: Seeds = Seeds()
+    seeds: Seeds = NO_SEEDS
     group: str = "closed forms"
     missing: str = ""
     cost: float = 0.1
@@ -149,7 +150,7 @@ class Registry:
         title: str,
         source: str = "",
         *,
-        seeds: Seeds = Seeds(),  # noqa: B008 - immutable
+        seeds: Seeds = NO_SEEDS,
         group: str = "closed forms",
         cost: float = 0.1,
     ) -> Callable[[Measure], Measure]:

@@ -1,6 +1,6 @@
 """A1 to A7, A14, A40: loss versus rebalancing, fees and block times, against closed forms.
 
-The worlds are `experiments.verify.rebalancing`; their seeds are those of the tests for a quick look.
+The worlds are `experiments.verify.rebalancing`; for a quick look their seeds are the tests'.
 """
 
 from __future__ import annotations
