@@ -10,7 +10,6 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from analysis.liquidity import price_errors
 from analysis.microstructure import lp_outcomes
@@ -21,6 +20,8 @@ from sim.units import DAY, HOUR
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    import pandas as pd
 
     from experiments.running import RunResult
 
@@ -92,8 +93,8 @@ def _crash(result: RunResult) -> Statistics:
 def _pool_outcomes(result: RunResult) -> Statistics:
     """Return how ether pools did: share of losers, and full range against ranges."""
     pools = measured(result.tables["pools"], float(result.manifest["scenario"]["warmup"]))
-    kinds = {name: FULL_RANGE for name in _venues(result, FULL_RANGE)}
-    kinds |= {name: RANGES for name in _venues(result, RANGES)}
+    kinds = dict.fromkeys(_venues(result, FULL_RANGE), FULL_RANGE)
+    kinds |= dict.fromkeys(_venues(result, RANGES), RANGES)
     losing, returns = [], {FULL_RANGE: [], RANGES: []}  # type: ignore[var-annotated]
     for venue, path in pools.groupby(pools["venue"].astype(str)):
         if not str(venue).removeprefix("side-").startswith("eth-"):
