@@ -19,6 +19,7 @@ from experiments.contagion.commands import contagion
 from experiments.dashboard.commands import dashboard
 from experiments.networks import add_network_commands
 from experiments.reporting import report
+from experiments.verify.commands import verify
 
 app = typer.Typer(
     name="undertow",
@@ -259,6 +260,7 @@ def verdict(
 app.command()(contagion)
 app.command()(dashboard)
 app.command()(report)
+app.command()(verify)
 
 
 @scenarios_app.command("list")

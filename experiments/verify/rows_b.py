@@ -173,11 +173,12 @@ def result_from(row: Row, by_arm: Mapping[str, list[Mapping[str, float]]]) -> Re
         bands = told["rows"][row.name]["findings"]
         if any(set(values) != set(bands) for values in each):
             raise InputError(f"published.yaml and the formula of {row.name} differ in findings")
-        findings = [_banded(name, bands[name], [e[name] for e in each]) for name in bands]
+        findings = [banded(name, bands[name], [e[name] for e in each]) for name in bands]
     return Result(row.name, row.title, row.source, seeds, tuple(findings))
 
 
-def _banded(name: str, band: Mapping[str, Any], values: list[float]) -> Finding:
+def banded(name: str, band: Mapping[str, Any], values: list[float]) -> Finding:
+    """Return the finding of a registered band from a value a seed."""
     mean, error = _mean(values)
     return Finding(
         f"{name.replace('_', ' ')}: {band['meaning']}",

@@ -10,20 +10,24 @@ Start it again after any stop and it goes on.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import multiprocessing
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from importlib import resources
+from typing import Any, TYPE_CHECKING
 
-from experiments.studies.store import Store
+from experiments.studies.plan import code_version
 from experiments.verify.rows import Result, Row, result_of
-from experiments.verify.rows_b import RunTask, registered, result_from, run_statistics, tasks_of
-from sim.kernel import source_hash
+from experiments.verify.rows_b import RunTask, result_from, run_statistics, tasks_of
+
+if TYPE_CHECKING:
+    from experiments.studies.store import Store
 
 PAGE, DOCUMENT, HISTORY, RESULTS = "verify.html", "validation.md", "history.jsonl", "results.json"
 
@@ -47,8 +51,7 @@ class Plan:
 
     def key(self, row: Row) -> str:
         """Return what the file of a row is called by: another code, band or seed is another."""
-        about = [row.name, row.title, list(self.seeds(row)), source_hash(), registered()]
-        return _hash(about)
+        return _hash([row.name, row.title, list(self.seeds(row)), _code(), _settings()])
 
 
 def measure(plan: Plan, store: Store, workers: int, watch: Callable[[str, int, int], None]) -> None:
@@ -63,9 +66,8 @@ def measure(plan: Plan, store: Store, workers: int, watch: Callable[[str, int, i
     shared = [row for row in todo if row.measure is None]
     wanted = {task: None for row in shared for tasks in _tasks(plan, row) for task in tasks}
     runs = [task for task in wanted if _statistics(store, task) is None]
-    n_pieces, n_done = len(groups) + len(runs), 0
-    for piece, found in _finished(plan, groups, runs, workers):
-        n_done += 1
+    n_pieces = len(groups) + len(runs)
+    for n_done, (piece, found) in enumerate(_finished(plan, groups, runs, workers), start=1):
         if isinstance(piece, RunTask):
             store.write(_run_file(piece), _as_json(found))
             name = f"{piece.base}, seed {piece.seed}"
@@ -96,7 +98,7 @@ def note(plan: Plan, store: Store, found: Sequence[Result]) -> dict[str, Any]:
     """Append a line to the history and return it."""
     line = {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "code": source_hash()[:16],
+        "code": _code()[:16],
         "effort": "full" if plan.is_full else "quick",
         "verdicts": {result.name: result.verdict for result in found},
         "seconds": round(sum(result.seconds for result in found), 1),
@@ -112,6 +114,18 @@ def history(store: Store) -> list[dict[str, Any]]:
 
 
 # --- pieces --------------------------------------------------------------------------------------
+
+
+@functools.cache
+def _settings() -> list[str]:
+    """Return the texts that were written down beforehand."""
+    folder = resources.files("experiments.verify")
+    return [(folder / name).read_text("utf-8") for name in ("published.yaml", "aave-2022-01.yaml")]
+
+
+@functools.cache
+def _code() -> str:
+    return code_version()
 
 
 def _groups(rows: Sequence[Row]) -> list[list[Row]]:
@@ -186,7 +200,8 @@ def _try_run(task: RunTask) -> dict[str, Any]:
 def _assemble(plan: Plan, store: Store, row: Row) -> Result:
     """Return the result of a row from the files of its runs."""
     plain = Result(row.name, row.title, row.source, plan.seeds(row))
-    by_arm, seconds = {}, 0.0
+    by_arm: dict[str, list[Mapping[str, float]]] = {}
+    seconds = 0.0
     for arm, tasks in tasks_of(row, plan.seeds(row)).items():
         found = [_statistics(store, task) or {"fault": "it was not run"} for task in tasks]
         broken = next((one["fault"] for one in found if "fault" in one), None)
@@ -225,7 +240,7 @@ def _statistics(store: Store, task: RunTask) -> dict[str, Any] | None:
 
 
 def _run_file(task: RunTask) -> str:
-    return f"runs/{_hash([*task, source_hash()])}.json"
+    return f"runs/{_hash([*task, _code()])}.json"
 
 
 def _hash(data: Any) -> str:
