@@ -20,7 +20,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import resources
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from experiments.studies.plan import code_version
 from experiments.verify.rows import Result, Row, result_of

@@ -10,7 +10,7 @@ import functools
 import math
 from collections import Counter
 from importlib.resources import files
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from analysis.report.blocks import Cell, Fact, Facts, Note, Page, Prose, Section, Table, number
 from experiments.verify.rows import ERROR, FAILS, HOLDS, INPUT, NOT_YET, OPEN, Finding, Result
