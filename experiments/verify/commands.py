@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+_STOPPED = 130  # as a shell says of a job that Ctrl-C ended
+
 
 def verify(
     rows: Annotated[
@@ -17,7 +19,7 @@ def verify(
     ] = None,
     out: Annotated[
         str, typer.Option(metavar="DIR", help="Folder of finished rows, page and history.")
-    ] = "verify",
+    ] = "runs/verify",
     workers: Annotated[
         int | None,
         typer.Option(min=1, max=1024, metavar="N", help="Processes; all cores when left out."),
@@ -55,8 +57,11 @@ def verify(
     _check_place(store)
     with only_driver(store):
         _prepare(plan)
-        with _watching() as watch:
-            measure(plan, store, workers or os.cpu_count() or 1, watch)
+        try:
+            measure(plan, store, workers or os.cpu_count() or 1, _show)
+        except KeyboardInterrupt:
+            _say_stopped()
+            raise typer.Exit(_STOPPED) from None
         found = results_of(plan, store)
         note(plan, store, found)
         store.write(RESULTS, _as_json([result.as_data() for result in found]))
@@ -129,18 +134,17 @@ def _prepare(plan: Any) -> None:
     prepare_engine([load_scenario(name) for name in names])
 
 
-def _watching() -> Any:
+def _show(name: str, done: int, total: int) -> None:
     """Show what is finished, on standard error."""
-    import contextlib
-    from collections.abc import Callable, Iterator
-
     from experiments.console import say
 
-    @contextlib.contextmanager
-    def shown() -> Iterator[Callable[[str, int, int], None]]:
-        yield lambda name, done, total: say(f"{done} of {total}: {name}", stderr=True)
+    say(f"{done} of {total}: {name}", stderr=True)
 
-    return shown()
+
+def _say_stopped() -> None:
+    from experiments.console import say
+
+    say("undertow: stopped; start it again and it goes on", stderr=True)
 
 
 def _html(page: Any) -> bytes:

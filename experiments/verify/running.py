@@ -23,6 +23,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from experiments.studies.plan import code_version
+from experiments.studies.worker import ignore_interrupts
 from experiments.verify.rows import Result, Row, result_of
 from experiments.verify.rows_b import RunTask, result_from, run_statistics, tasks_of
 
@@ -154,7 +155,7 @@ def _finished(
             yield piece, function(*arguments)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context) as pool:
+    with ProcessPoolExecutor(workers, context, initializer=ignore_interrupts) as pool:
         waiting: dict[Future[Any], Any] = {}
         rest = iter(pieces)
         try:
