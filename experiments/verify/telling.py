@@ -33,6 +33,13 @@ MEANINGS = {
     ERROR: "could not be measured",
 }
 _UNKNOWN = "The reason is not known."
+_HOW_TO = (
+    "A row of closed forms is one function in the module of its topic, `experiments.verify`. Rows",
+    "of published figures are registered in `experiments/verify/published.yaml`. Why rows are known",
+    "not to hold stands in `experiments/verify/known.yaml`; a row that fails and is not there makes",
+    "the command end with exit code 1. Replays need a folder of market data:",
+    "`undertow verify R --prices DIR`.",
+)
 _CAUTION = (
     "A closed form holds when it is within its tolerance and three standard errors are no larger "
     "than that; a band when the mean is inside by two standard errors. Bands, seeds and expected "
@@ -220,11 +227,7 @@ def document(found: Sequence[Result], effort: str) -> str:
         "",
         _CAUTION,
         "",
-        "A row of closed forms is one function in the module of its topic, `experiments.verify`. The",
-        "rows of published figures are registered in `experiments/verify/published.yaml`; why rows",
-        "are known not to hold stands in `experiments/verify/known.yaml`, and a row that fails and is",
-        "not there makes the command end with exit code 1. Replays need a folder of market data:",
-        "`undertow verify R --prices DIR`.",
+        *_HOW_TO,
         "",
         f"{len(found)} rows: {counts(found)}.",
         "",
