@@ -34,10 +34,10 @@ MEANINGS = {
 }
 _UNKNOWN = "The reason is not known."
 _HOW_TO = (
-    "A row of closed forms is one function in the module of its topic, `experiments.verify`. Rows",
-    "of published figures are registered in `experiments/verify/published.yaml`. Why rows are known",
-    "not to hold stands in `experiments/verify/known.yaml`; a row that fails and is not there makes",
-    "the command end with exit code 1. Replays need a folder of market data:",
+    "A row of closed forms is one function in the module of its topic, `experiments.verify`.",
+    "Rows of published figures are registered in `experiments/verify/published.yaml`. Why rows",
+    "are known not to hold stands in `experiments/verify/known.yaml`; a row that fails and is not",
+    "there makes the command end with exit code 1. Replays need a folder of market data:",
     "`undertow verify R --prices DIR`.",
 )
 _CAUTION = (
