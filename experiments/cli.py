@@ -21,6 +21,7 @@ from experiments.contagion.commands import contagion
 from experiments.dashboard.commands import dashboard
 from experiments.networks import add_network_commands
 from experiments.reporting import report
+from experiments.verify.commands import verify
 
 app = typer.Typer(
     name="undertow",
@@ -263,6 +264,7 @@ app.command()(bench)
 app.command()(contagion)
 app.command()(dashboard)
 app.command()(report)
+app.command()(verify)
 
 
 @scenarios_app.command("list")

@@ -5,24 +5,7 @@ import pytest
 
 from analysis.hawkes import LEAST_EVENTS, fit_hawkes
 from analysis.stylized_facts import fano_factor
-
-RATE, JUMP, DECAY = 0.5, 0.6, 1.0  # per s; branching ratio 0.6
-LENGTH = 8_000.0  # s
-
-
-def clusters(seed, rate=RATE, ratio=JUMP / DECAY, length=LENGTH):
-    """Return the times of a Hawkes process, drawn generation by generation."""
-    random = np.random.default_rng(seed)
-    times = [random.uniform(0.0, length, random.poisson(rate * length))]
-    while len(times[-1]):
-        parents = np.repeat(times[-1], random.poisson(ratio, len(times[-1])))
-        times.append(parents + random.exponential(1.0 / DECAY, len(parents)))
-    found = np.sort(np.concatenate(times))
-    return found[found < length]
-
-
-def counts_of(times, width, length=LENGTH):
-    return np.histogram(times, np.arange(0.0, length + width / 2, width))[0]
+from experiments.verify.rows_a_contagion import LENGTH, clusters, counts_of
 
 
 @pytest.fixture(scope="module")

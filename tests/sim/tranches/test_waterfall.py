@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import multivariate_normal, norm
 
+from experiments.verify.rows_a_structures import POINTS, TABLE, tranche_loss_of
 from sim.tranches.waterfall import (
     bear,
     lever_income,
@@ -17,16 +18,9 @@ from sim.tranches.waterfall import (
     recover,
     senior_share,
     split_income,
-    tranche_loss,
 )
 
 AMOUNT = st.floats(0.0, 1e9)
-POINTS = (0.0, 0.03, 0.07, 0.15, 0.30, 1.0)
-# (PD, loss given default, correlation): expected loss of the tranches between POINTS over thickness
-TABLE = {
-    (0.05, 0.6, 0.2): (0.627703, 0.194685, 0.037910, 0.002302, 0.000005),
-    (0.05, 1.0, 0.2): (0.757090, 0.360320, 0.121212, 0.019547, 0.000351),
-}
 
 
 def row_of(*values):
@@ -72,18 +66,9 @@ def test_losses_by_tranche_add_up_to_the_loss(values, loss):
             assert nav[0, k + 1 : n].max(initial=0.0) <= 1e-9 * total
 
 
-def vasicek_loss(pd, severity, rho, attachment, detachment, n=20_001):
-    """Expected loss of a tranche of a large pool: the loss of each state of the common factor,
-    through the kernel, integrated over the factor."""
-    grid = np.linspace(-9.0, 9.0, n)
-    default = norm.cdf((norm.ppf(pd) + np.sqrt(rho) * grid) / np.sqrt(1.0 - rho))
-    lost = [tranche_loss(severity * share, attachment, detachment) for share in default]
-    return float(np.trapezoid(lost * norm.pdf(grid), grid)) / (detachment - attachment)
-
-
 @pytest.mark.parametrize("terms", TABLE)
 def test_expected_losses_are_those_of_the_vasicek_table(terms):
-    found = [vasicek_loss(*terms, *pair) for pair in pairwise(POINTS)]
+    found = [tranche_loss_of(terms, *pair) for pair in pairwise(POINTS)]
     assert found == pytest.approx(TABLE[terms], abs=1e-6)
 
 
@@ -102,9 +87,10 @@ def test_expected_losses_are_the_closed_form_and_add_up():
 
     for low, high in pairwise(POINTS):
         closed = (excess(low) - excess(high)) / (high - low)
-        assert vasicek_loss(pd, severity, rho, low, high) == pytest.approx(closed, abs=2e-5)
+        assert tranche_loss_of((pd, severity, rho), low, high) == pytest.approx(closed, abs=2e-5)
     parts = [
-        vasicek_loss(pd, severity, rho, *pair) * (pair[1] - pair[0]) for pair in pairwise(POINTS)
+        tranche_loss_of((pd, severity, rho), *pair) * (pair[1] - pair[0])
+        for pair in pairwise(POINTS)
     ]
     assert sum(parts) == pytest.approx(severity * pd, abs=1e-9)
 

@@ -1,0 +1,1 @@
+"""Validation: closed forms, published figures, stylized facts, replays of crises."""
