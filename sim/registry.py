@@ -134,6 +134,7 @@ class Mechanism:
     quote: Handler | None = None  # message: quote; pools only
     estimate: Handler | None = None  # message: quote; venues that are no pools, such as bridges
     appraise: Handler | None = None  # message: appraisal; what an account has in a venue
+    curve: Handler | None = None  # message: row of a pool; the trading function of `custom_curve`
     is_made_first: bool = False  # gives its tokens the prices from which others start
     issues: Callable[[str, Any], tuple[tuple[str, str], ...]] = lambda name, config: ()
     # ^ (chain, symbol) of the tokens that a venue mints

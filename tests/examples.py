@@ -320,12 +320,13 @@ MECHANISMS: dict[str, dict[str, Any]] = {
         "configs": (
             config_of("constant_product", **POOL),
             config_of("constant_product", **POOL, fee=0.01, fees_compound=False),
+            config_of("constant_product", **POOL, protocol_fee=True),
         ),
     },
     "concentrated_liquidity": {
         "configs": (
             config_of("concentrated_liquidity", **POOL, half_width=0.05),
-            config_of("concentrated_liquidity", **POOL, tick_spacing=60),
+            config_of("concentrated_liquidity", **POOL, tick_spacing=60, protocol_fee=[4, 10]),
         ),
         "arguments": range_arguments,
     },

@@ -65,7 +65,9 @@ class Row:
             "target": None if self.target is None else str(self.target),
             "met": self.met,
         }
-        return {key: words[key] for key in ("name", "value", "unit", "target", "met", "work", "note")}
+        return {
+            key: words[key] for key in ("name", "value", "unit", "target", "met", "work", "note")
+        }
 
 
 def shown(value: float) -> str:

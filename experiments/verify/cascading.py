@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from sim.amm.constant_product import ConstantProductPool
+from sim.amm.constant_product_facade import ConstantProductPool
 from sim.lending.config import ReserveConfig
 from sim.lending.facade import LendingMarket
 

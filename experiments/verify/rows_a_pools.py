@@ -10,7 +10,7 @@ from scipy.optimize import brentq
 from experiments.verify.rows import Finding, Registry, near
 from experiments.verify.rows_a_rebalancing import BOUNDS, PRICE, TICKS, range_value
 from sim.amm.concentrated import ConcentratedLiquidityPool
-from sim.amm.constant_product import ConstantProductPool
+from sim.amm.constant_product_facade import ConstantProductPool
 from sim.chain import CHAIN
 from sim.fee_market import EIP1559
 from sim.kernel import invoke, kernel

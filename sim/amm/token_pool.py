@@ -53,6 +53,7 @@ class TokenPools(NamedTuple):
     second: I8  # int64, (n_rows,)
     fee: F8  # float64, (n_rows,), fraction
     supply: F8  # float64, (n_rows,), shares
+    parameters: F8x2  # float64, (n_rows, MOST_TOKENS), of a trading function of one's own
     quantum: F8  # float64, (n_rows,), amounts are multiples of it; 0: real numbers
     venue: I8  # int64, (n_rows,)
     share: I8  # int64, (n_rows,), token of the shares
@@ -205,14 +206,9 @@ def is_amount(amount):  # type: ignore[no-untyped-def]
     return 0.0 <= amount < math.inf
 
 
-unpack = view_of(TokenPools, Ledger, Venues)  # the first three of every mechanism of this kind
-
-
-@handler
-def add(binding, message):  # type: ignore[no-untyped-def]
+@kernel
+def add_in_proportion(pools, ledger, venues, order):  # type: ignore[no-untyped-def]
     """Add at most (amount, amount1) of the pair, and of the other tokens what the ratio asks."""
-    pools, ledger, venues = unpack(binding)
-    order = order_at(message)
     row = venues.row[order.venue]
     pool = pools.pool[row]
     if not (0.0 < order.amount < math.inf and 0.0 < order.amount1 < math.inf):
@@ -235,11 +231,9 @@ def add(binding, message):  # type: ignore[no-untyped-def]
     return OK
 
 
-@handler
-def remove(binding, message):  # type: ignore[no-untyped-def]
+@kernel
+def remove_in_proportion(pools, ledger, venues, order):  # type: ignore[no-untyped-def]
     """Give back `amount` shares for a part of every reserve."""
-    pools, ledger, venues = unpack(binding)
-    order = order_at(message)
     row = venues.row[order.venue]
     pool = pools.pool[row]
     if not 0.0 < order.amount < pools.supply[pool]:
@@ -257,20 +251,40 @@ def remove(binding, message):  # type: ignore[no-untyped-def]
     return OK
 
 
+unpack = view_of(TokenPools, Ledger, Venues)  # the first three of every mechanism of this kind
+
+
+@handler
+def add(binding, message):  # type: ignore[no-untyped-def]
+    """Add in the pool's ratio; see `add_in_proportion`."""
+    pools, ledger, venues = unpack(binding)
+    return add_in_proportion(pools, ledger, venues, order_at(message))
+
+
+@handler
+def remove(binding, message):  # type: ignore[no-untyped-def]
+    """Remove in the pool's ratio; see `remove_in_proportion`."""
+    pools, ledger, venues = unpack(binding)
+    return remove_in_proportion(pools, ledger, venues, order_at(message))
+
+
 # --- building and reading ------------------------------------------------------------------------
 
 
 def make_pools(n: int) -> TokenPools:
     """Return a table of `n` venues without tokens."""
     floats = {"fee", "supply", "quantum"}
+    wide = {"reserves", "owed", "tokens", "parameters", "work"}
     columns: dict[str, Any] = {
         name: np.zeros(n, np.float64 if name in floats else np.int64)
-        for name in TokenPools._fields[3:-1]
+        for name in TokenPools._fields
+        if name not in wide
     }
     return TokenPools(
         reserves=np.zeros((n, MOST_TOKENS)),
         owed=np.zeros((n, MOST_TOKENS)),
         tokens=np.full((n, MOST_TOKENS), -1, np.int64),
+        parameters=np.zeros((n, MOST_TOKENS)),
         work=np.zeros((4, MOST_TOKENS)),
         **columns,
     )
@@ -307,7 +321,9 @@ def place(world: World, sites: Sequence[VenueSite]) -> TokenPools:
     return state
 
 
-def fill(world: World, state: TokenPools, site: VenueSite, amounts: np.ndarray, shares: float) -> None:
+def fill(
+    world: World, state: TokenPools, site: VenueSite, amounts: np.ndarray, shares: float
+) -> None:
     """Give a pool its first reserves, and their shares to the genesis account."""
     state.reserves[site.row, : len(amounts)] = amounts
     state.supply[site.row] = shares
@@ -321,7 +337,9 @@ def claims(world: World, own: Any) -> list[Claim]:
     state: TokenPools = own[0]
     found = []
     for row in np.flatnonzero(state.n_tokens):
-        held = [(int(state.tokens[row, k]), state.reserves[row, k]) for k in range(state.n_tokens[row])]
+        held = [
+            (int(state.tokens[row, k]), state.reserves[row, k]) for k in range(state.n_tokens[row])
+        ]
         account, venue = np.array([state.account[row]], np.int64), int(state.venue[row])
         for group, rows, shares in world.holders(int(state.share[row])):
             part = shares / state.supply[row]

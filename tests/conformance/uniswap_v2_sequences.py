@@ -7,7 +7,7 @@ the next amounts are off by, over the part of the reserve that is left.
 
 import random
 
-from sim.amm.constant_product import ROOM, ConstantProductPool
+from sim.amm.constant_product_facade import ROOM, ConstantProductPool
 from tests.conformance.measure import Errors
 from tests.conformance.uniswap_v2 import LOCKED, DeployedPair
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sim.amm.constant_product import ConstantProductPool
+from sim.amm.constant_product_facade import ConstantProductPool
 from sim.kernel import bind, kernel, view_of
 from sim.mempool import Outbox
 from sim.status import Status
