@@ -11,7 +11,13 @@ import math
 
 from sim.kernel import kernel
 from sim.lending.config import LossBearer, ReserveFlag
-from sim.lending.interest_rate import compound_growth, kinked_rate, linear_growth, supplier_rate
+from sim.lending.interest_rate import (
+    compound_growth,
+    compound_growth_in_ray,
+    kinked_rate,
+    linear_growth,
+    supplier_rate,
+)
 from sim.status import Status
 from sim.units import TICKS_PER_SECOND
 
@@ -85,7 +91,10 @@ def borrow_index_at(asset, now):  # type: ignore[no-untyped-def]
     index = asset.borrow_index
     if elapsed <= 0 or asset.scaled_debt <= 0.0:
         return index
-    return index * compound_growth(borrow_rate(asset), elapsed / TICKS_PER_SECOND)
+    seconds = elapsed / TICKS_PER_SECOND
+    if asset.fixed_point != 0:
+        return index * compound_growth_in_ray(borrow_rate(asset), seconds)
+    return index * compound_growth(borrow_rate(asset), seconds)
 
 
 @kernel
