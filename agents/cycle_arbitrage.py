@@ -21,7 +21,7 @@ from pydantic import Field
 from agents.population import ColumnarAgent
 from agents.routing import chain_pools
 from sim.chain import clock_at
-from sim.cycles import Cycles, enumerate_cycles, rotate_cycles
+from sim.cycles import Cycles, drop_repeats, enumerate_cycles, rotate_cycles
 from sim.draws import uniform_column
 from sim.errors import InputError
 from sim.graph import TokenGraph, token_graph
@@ -338,7 +338,9 @@ def _watch(
     state: CycleArbitrageState, world: World, site: PopulationSite, graph: TokenGraph
 ) -> None:
     compiled = graph.compiled()
-    found = enumerate_cycles(compiled, site.config.max_length, site.chain)
+    venues = world.venues
+    pool = venues.group * (1 + venues.account.max()) + venues.account
+    found = drop_repeats(enumerate_cycles(compiled, site.config.max_length, site.chain), pool)
     cycles = rotate_cycles(found, start_tokens(world, site))
     n_cycles, n_venues = len(cycles.venue), len(world.venues.row)
     first, through = passes(cycles, n_venues)

@@ -79,7 +79,7 @@ def plan_of(
         candles,
     )
     chains = [_chain_plan(name, chain) for name, chain in scenario.chains.items()]
-    venues = [_venue_plan(name, venue) for name, venue in scenario.venues.items()]
+    venues = [plan for name, venue in scenario.venues.items() for plan in venue_plans(name, venue)]
     if scenario.reference_market is not None:
         terms = scenario.reference_market.model_dump()
         interval = terms.pop("interval_seconds")
@@ -148,9 +148,13 @@ def _token_plans(scenario: Scenario) -> list[TokenPlan]:
     return plans
 
 
-def _venue_plan(name: str, venue: Any) -> VenuePlan:
+def venue_plans(name: str, venue: Any) -> list[VenuePlan]:
+    """Return the plan of a venue, and of those that come with it."""
     mechanism = mechanisms()[venue.kind]
-    return VenuePlan(name, mechanism, venue.chain, tuple(mechanism.nodes(venue)), venue)
+    return [
+        VenuePlan(name, mechanism, config.chain, tuple(mechanism.nodes(config)), config)
+        for name, config in ((name, venue), *mechanism.pairs(name, venue))
+    ]
 
 
 def _population_plan(name: str, people: Any, scenario: Scenario) -> PopulationPlan:

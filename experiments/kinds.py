@@ -33,7 +33,14 @@ from agents import (
     vault_owners,
 )
 from sim import exchange, shocks
-from sim.amm import concentrated_venue, constant_product, pool_files, quoted_depth
+from sim.amm import (
+    concentrated_venue,
+    constant_product,
+    pool_files,
+    quoted_depth,
+    stableswap,
+    weighted,
+)
 from sim.bridges import liquidity_network, lock_and_mint
 from sim.cdp import protocol as cdp
 from sim.errors import InputError
@@ -56,6 +63,8 @@ _MECHANISMS: list[Mechanism] = [
     constant_product.MECHANISM,
     concentrated_venue.MECHANISM,
     quoted_depth.MECHANISM,
+    weighted.MECHANISM,
+    stableswap.MECHANISM,
     lending.MECHANISM,
     cdp.MECHANISM,
     lock_and_mint.MECHANISM,

@@ -141,3 +141,17 @@ def rotate_cycles(cycles: Cycles, tokens: list[int]) -> Cycles:
     return Cycles(
         *(np.where(is_leg, np.take_along_axis(c[kept], turned, axis=1), -1) for c in cycles)
     )
+
+
+def drop_repeats(cycles: Cycles, pool: np.ndarray) -> Cycles:
+    """Return the cycles that use no pool twice, where a pool of many tokens is several venues.
+
+    Parameters
+    ----------
+    cycles : as enumerated
+    pool : int64, (n_venues,), a number of the pool that a venue belongs to
+    """
+    owner = np.where(cycles.venue >= 0, pool[cycles.venue], -1 - np.arange(cycles.venue.shape[1]))
+    ordered = np.sort(owner, axis=1)
+    is_kept = (np.diff(ordered, axis=1) != 0).all(axis=1)
+    return Cycles(*(np.ascontiguousarray(column[is_kept]) for column in cycles))

@@ -134,10 +134,13 @@ class Mechanism:
     quote: Handler | None = None  # message: quote; pools only
     estimate: Handler | None = None  # message: quote; venues that are no pools, such as bridges
     appraise: Handler | None = None  # message: appraisal; what an account has in a venue
+    curve: Handler | None = None  # message: row of a pool; the trading function of `custom_curve`
     is_made_first: bool = False  # gives its tokens the prices from which others start
     issues: Callable[[str, Any], tuple[tuple[str, str], ...]] = lambda name, config: ()
     # ^ (chain, symbol) of the tokens that a venue mints
     react: Handler | None = None  # message: clock; runs before each block of every chain
+    pairs: Callable[[str, Any], Sequence[tuple[str, Config]]] = lambda name, config: ()
+    # ^ (name, config) of further venues that come with one: a venue is an edge between two tokens
     nodes: Callable[[Any], Sequence[tuple[str, str]]] = _pair_of  # (chain, symbol) it works with
     claims: Callable[[World, Any], list[Claim]] = lambda world, state: []
     sample: Callable[[World, Any], dict[str, Columns]] = lambda world, state: {}

@@ -14,7 +14,7 @@ import numpy as np
 if TYPE_CHECKING:
     from sim.world import World
 
-ADDRESSES = ("quote", "quote_binding", "appraise", "appraise_binding")  # columns of Venues
+ADDRESSES = ("quote", "quote_binding", "appraise", "appraise_binding", "curve")  # columns of Venues
 _DERIVED = {*ADDRESSES, "scratch"}  # addresses and messages
 _CHAIN_STATE = ("interval", "height", "gas_limit", "is_halted", "base_fee", "tips", "burned")
 

@@ -38,6 +38,7 @@ class Venues(NamedTuple):
     quote_binding: I8  # int64
     appraise: I8  # int64, handler address that says what an account has in the venue, 0: none
     appraise_binding: I8  # int64
+    curve: I8  # int64, handler address of a trading function, 0: none
     is_halted: I8  # int64, 1: orders fail with HALTED
     last_fill: I8  # int64, last fill that changed the venue
     since: I8  # int64, tick of the last price change

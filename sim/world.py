@@ -539,6 +539,8 @@ class World:
             if mechanism.appraise is not None:
                 self.venues.appraise[mine] = mechanism.appraise.address
                 self.venues.appraise_binding[mine] = address
+            if mechanism.curve is not None:
+                self.venues.curve[mine] = mechanism.curve.address
             if asked is not None:
                 self.venues.quote[mine] = asked.address
                 self.venues.quote_binding[mine] = address

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from experiments.kinds import mechanisms, populations
+from sim.amm.token_pool import PoolPair
 from sim.cdp import building as cdp_building
 from sim.cdp.verbs import BITE, DEAL, DENT, DRAW, REDO, TAKE, TEND
 from sim.cdp.verbs import LIQUIDATE as FIXED
@@ -254,6 +255,14 @@ STAKED = {"token": "ETH", "exchange_rate": 1.1, "minimum_delay_seconds": 60.0}
 CURVE = {"kind": "points", "points": [[10.0, 5.0], [100.0, 40.0], [400.0, 250.0]]}
 DEPTH = {"tokens": ["ETH", "USD"], "inventory_usd": 1e6, "refill_half_life_seconds": 60.0}
 
+BASKET = {"tokens": ["ETH", "USD", "GAS"], "value_usd": 1e6}
+
+
+def pair_of_basket(kind):
+    """The second pair of the first venue of the example."""
+    return PoolPair(kind=kind, chain=HOME, pool="tested-0", tokens=["ETH", "GAS"])
+
+
 MECHANISMS: dict[str, dict[str, Any]] = {
     "reference_market": {
         # Deposits stay unsold, so that one order is under way at a time; those of the other chain
@@ -269,12 +278,13 @@ MECHANISMS: dict[str, dict[str, Any]] = {
         "configs": (
             config_of("constant_product", **POOL),
             config_of("constant_product", **POOL, fee=0.01, fees_compound=False),
+            config_of("constant_product", **POOL, protocol_fee=True),
         ),
     },
     "concentrated_liquidity": {
         "configs": (
             config_of("concentrated_liquidity", **POOL, half_width=0.05),
-            config_of("concentrated_liquidity", **POOL, tick_spacing=60),
+            config_of("concentrated_liquidity", **POOL, tick_spacing=60, protocol_fee=[4, 10]),
         ),
         "arguments": range_arguments,
     },
@@ -287,6 +297,26 @@ MECHANISMS: dict[str, dict[str, Any]] = {
                     "kind": "power_law", "amount": 50.0, "impact_bps": 30.0, "exponent": 0.75,
                     "depth": 400.0, "measured": "marginal",
                 },
+            ),
+        ),
+    },
+    "weighted": {
+        "configs": (
+            config_of("weighted", **BASKET, weights=[0.5, 0.3, 0.2]),
+            pair_of_basket("weighted"),
+            config_of("weighted", **POOL, weights=[0.8, 0.2], fee=0.01),
+        ),
+    },
+    "stableswap": {
+        "configs": (
+            config_of(
+                "stableswap", **BASKET, amplification=200.0, rates=[2_000.0, 1.0, 1_000.0],
+                off_peg_multiplier=5.0, composition=[0.2, 0.5, 0.3],
+            ),
+            pair_of_basket("stableswap"),
+            config_of(
+                "stableswap", **POOL, amplification=50.0, rates=[2_000.0, 1.0], fee=0.01,
+                ramp={"to": 100.0, "start_hours": 0.1},
             ),
         ),
     },

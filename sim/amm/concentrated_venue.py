@@ -75,8 +75,18 @@ class ConcentratedConfig(Config):
         json_schema_extra={"unit": "fraction"},
     )
 
+    protocol_fee: Annotated[
+        list[Annotated[int, Field(ge=0, le=10)]], Field(min_length=2, max_length=2)
+    ] = Field(
+        [0, 0],
+        description="The protocol takes 1 / n of the fees in token 0 and token 1, n from 4 to 10; "
+        "0: nothing. It stays in the pool's account.",
+    )
+
     @model_validator(mode="after")
     def _check(self) -> ConcentratedConfig:
+        if any(0 < share < 4 for share in self.protocol_fee):
+            raise ValueError(f"protocol_fee ({self.protocol_fee}) must hold 0, or 4 to 10")
         one_of(self.value_usd, self.liquidity, "liquidity")
         if self.liquidity is not None and self.half_width is not None:
             raise ValueError("half_width and liquidity are both given; leave one out")
@@ -97,6 +107,11 @@ def spacing_of(config: ConcentratedConfig) -> int:
             f"fee {config.fee:g} has no deployed tick spacing ({known}); set tick_spacing"
         )
     return _SPACING[pips]
+
+
+def protocol_of(config: ConcentratedConfig) -> tuple[int, int]:
+    """Return by how much the fees in each token are divided for the protocol; 0: nothing."""
+    return config.protocol_fee[0], config.protocol_fee[1]
 
 
 def range_around(price: float, half_width: float | None, spacing: int) -> tuple[int, int]:
@@ -141,7 +156,7 @@ def make(world: World, sites: Sequence[VenueSite]) -> tuple[ConcentratedState, P
     """Return the pools of a world with their genesis liquidity."""
     starts = [_start_of(world, site) for site in sites]
     terms = [
-        PoolTerms(site.config.fee, start.spacing, math.sqrt(start.price))
+        PoolTerms(site.config.fee, start.spacing, math.sqrt(start.price), protocol_of(site.config))
         for site, start in zip(sites, starts, strict=True)
     ]
     state = make_pools(terms, n_tick_slots=512, n_positions=4_096)

@@ -5,8 +5,15 @@
 Uniswap v2 white paper, section 3; fees join the reserves there. With `fees_compound` off they are
 kept beside the reserves for the same holders, which is the setting of the loss-versus-rebalancing
 formulas. A price limit is a price on the swap curve: the pool takes input until y' / x' (net)
-reaches it. Differences from the contract: real numbers instead of integers, no minimum liquidity
-lock.
+reaches it.
+
+With the protocol fee on, whoever next adds or removes liquidity makes the pool issue the protocol a
+sixth of the growth of sqrt(k) since the time before, in new shares, which its own account holds:
+
+    shares = supply (root - last) / (5 root + last)
+
+Differences from the contract: real numbers instead of integers. The first liquidity of a world
+stays with the genesis account, so that no minimum has to be locked; a pool by hand can lock some.
 """
 
 from __future__ import annotations
@@ -52,6 +59,7 @@ class ConstantProductState(NamedTuple):
     fees1: F8  # float64, (n_pools,), token units
     fee: F8  # float64, (n_pools,), fraction of amount_in
     supply: F8  # float64, (n_pools,), shares
+    root_last: F8  # float64, (n_pools,), sqrt(k) when liquidity last changed, 0: no protocol fee
     fees_compound: I8  # int64, (n_pools,), 1: fees join the reserves
     venue: I8  # int64, (n_pools,)
     token0: I8  # int64, (n_pools,)
@@ -90,10 +98,15 @@ class ConstantProductConfig(Config):
     fees_compound: bool = Field(
         True, description="Whether fees join the reserves (Uniswap v2) or are kept beside them."
     )
+    protocol_fee: bool = Field(
+        False, description="Whether the protocol gets a sixth of the growth by fees, in shares."
+    )
 
     @model_validator(mode="after")
     def _check(self) -> ConstantProductConfig:
         one_of(self.value_usd, self.reserves, "reserves")
+        if self.protocol_fee and not self.fees_compound:
+            raise ValueError("protocol_fee needs fees that join the reserves; set fees_compound")
         return self
 
 
@@ -169,6 +182,31 @@ def quote_mint(pools, row, amount0, amount1):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def shares_due(pools, row):  # type: ignore[no-untyped-def]
+    """Return the shares that the protocol gets before liquidity next changes."""
+    last = pools.root_last[row]
+    if last == 0.0:
+        return 0.0
+    root = math.sqrt(pools.reserve0[row] * pools.reserve1[row])
+    return pools.supply[row] * max(root - last, 0.0) / (5.0 * root + last)
+
+
+@kernel
+def mark_growth(pools, row):  # type: ignore[no-untyped-def]
+    """Count growth from here, where there is a protocol fee."""
+    if pools.root_last[row] > 0.0:
+        pools.root_last[row] = math.sqrt(pools.reserve0[row] * pools.reserve1[row])
+
+
+@kernel
+def issue_due(pools, ledger, row, due):  # type: ignore[no-untyped-def]
+    """Issue the protocol its shares."""
+    if due > 0.0:
+        mint(ledger, pools.group[row], pools.account[row], pools.share[row], due)
+        pools.supply[row] += due
+
+
+@kernel
 def scale_pool(pools, row, factor):  # type: ignore[no-untyped-def]
     """Multiply everything the pool holds, and its shares, by one factor: a mint or a burn."""
     pools.reserve0[row] *= factor
@@ -240,6 +278,8 @@ def _add(binding, message):  # type: ignore[no-untyped-def]
     if not (0.0 < order.amount < math.inf and 0.0 < order.amount1 < math.inf):
         return BAD_AMOUNT
     shares, amount0, amount1 = quote_mint(pools, row, order.amount, order.amount1)
+    due = shares_due(pools, row)
+    shares += shares / pools.supply[row] * due
     if shares < order.limit:
         return SLIPPAGE
     group, account = pools.group[row], pools.account[row]
@@ -253,7 +293,9 @@ def _add(binding, message):  # type: ignore[no-untyped-def]
         return status
     transfer(ledger, order.group, order.row, group, account, token0, amount0)
     transfer(ledger, order.group, order.row, group, account, token1, amount1)
+    issue_due(pools, ledger, row, due)
     scale_pool(pools, row, 1.0 + shares / pools.supply[row])
+    mark_growth(pools, row)
     order.token_in, order.token_out = token0, pools.share[row]
     order.amount_in, order.amount1, order.amount_out = amount0, amount1, shares
     return OK
@@ -270,7 +312,8 @@ def _remove(binding, message):  # type: ignore[no-untyped-def]
     for token in (pools.token0[row], pools.token1[row]):
         if slot(ledger, order.group, order.row, token) < 0:
             return NOT_ALLOWED
-    part = order.amount / pools.supply[row]
+    due = shares_due(pools, row)
+    part = order.amount / (pools.supply[row] + due)
     amount0 = (pools.reserve0[row] + pools.fees0[row]) * part
     amount1 = (pools.reserve1[row] + pools.fees1[row]) * part
     status = burn(ledger, order.group, order.row, pools.share[row], order.amount)
@@ -279,7 +322,9 @@ def _remove(binding, message):  # type: ignore[no-untyped-def]
     group, account = pools.group[row], pools.account[row]
     transfer(ledger, group, account, order.group, order.row, pools.token0[row], amount0)
     transfer(ledger, group, account, order.group, order.row, pools.token1[row], amount1)
+    issue_due(pools, ledger, row, due)
     scale_pool(pools, row, 1.0 - part)
+    mark_growth(pools, row)
     order.token_in, order.token_out = pools.share[row], pools.token0[row]
     order.amount_in, order.amount_out, order.amount1 = order.amount, amount0, amount1
     return OK
@@ -292,7 +337,7 @@ def _appraise(binding, message):  # type: ignore[no-untyped-def]
     asked = appraisal_at(message)
     row = venues.row[asked.venue]
     shares = balance_of(ledger, asked.group, asked.row, pools.share[row])
-    part = shares / pools.supply[row]
+    part = shares / (pools.supply[row] + shares_due(pools, row))
     asked.token0, asked.token1, asked.verb = pools.token0[row], pools.token1[row], REMOVE
     asked.amount0 = (pools.reserve0[row] + pools.fees0[row]) * part
     asked.amount1 = (pools.reserve1[row] + pools.fees1[row]) * part
@@ -312,6 +357,13 @@ def _first_reserves(world: World, site: VenueSite) -> tuple[float, float]:
         raise InputError(f"venues.{site.name}.reserves.file: {error}") from None
 
 
+def make_state(n: int) -> ConstantProductState:
+    """Return a table of `n` pools, all zero."""
+    return ConstantProductState(
+        *(np.zeros(n) for _ in range(7)), *(np.zeros(n, np.int64) for _ in range(7))
+    )
+
+
 def make(world: World, sites: Sequence[VenueSite]) -> ConstantProductState:
     """Return the pools of a world with their first reserves; shares wait for their owners.
 
@@ -319,9 +371,7 @@ def make(world: World, sites: Sequence[VenueSite]) -> ConstantProductState:
     theirs.
     """
     n = len(sites)
-    state = ConstantProductState(
-        *(np.zeros(n) for _ in range(6)), *(np.zeros(n, np.int64) for _ in range(7))
-    )
+    state = make_state(n)
     for site in sites:
         row, config = site.row, site.config
         state.reserve0[row], state.reserve1[row] = _first_reserves(world, site)
@@ -340,8 +390,20 @@ def make(world: World, sites: Sequence[VenueSite]) -> ConstantProductState:
     return state
 
 
+def start_fees(world: World, state: ConstantProductState) -> None:
+    """Count the growth that the protocol shares in from the start, once all liquidity is there."""
+    for site in world.venue_sites:
+        config = site.config
+        if isinstance(config, ConstantProductConfig) and config.protocol_fee:
+            product = state.reserve0[site.row] * state.reserve1[site.row]
+            state.root_last[site.row] = math.sqrt(product)
+
+
 def claims(world: World, state: ConstantProductState) -> list[Claim]:
-    """Return what the holders of shares own of the reserves, and what the pools owe them."""
+    """Return what the holders of shares own of the reserves, and what the pools owe them.
+
+    What is due to the protocol and not issued yet is owed to nobody: the pool's account has it.
+    """
     found = []
     for row in range(len(state.fee)):
         held = (
@@ -349,11 +411,15 @@ def claims(world: World, state: ConstantProductState) -> list[Claim]:
             (int(state.token1[row]), state.reserve1[row] + state.fees1[row]),
         )
         pool, venue = np.array([state.account[row]], np.int64), int(state.venue[row])
+        due = float(shares_due.py_func(state, row))
+        supply = float(state.supply[row]) + due
+        owed = float(state.supply[row]) / supply
         for group, rows, shares in world.holders(int(state.share[row])):
-            part = shares / state.supply[row]
+            part = shares / supply
             found += [Claim(group, rows, token, part * amount, venue) for token, amount in held]
         for token, amount in held:
-            found.append(Claim(int(state.group[row]), pool, token, np.array([-amount]), venue))
+            debt = np.array([-amount * owed])
+            found.append(Claim(int(state.group[row]), pool, token, debt, venue))
     return found
 
 
@@ -384,6 +450,7 @@ MECHANISM = Mechanism(
     issues=lambda name, config: ((config.chain, f"LP-{name}"),),
     claims=claims,
     sample=sample,
+    open=start_fees,
 )
 
 
@@ -396,14 +463,23 @@ class ConstantProductPool:
     fee : fraction of the amount in, from 0 to below 1
     quantum : None for real numbers; 1.0 rounds every amount to whole units as the contract does
         (given out down, taken in up, shares down), and keeps reserves within its 112 bits
+    protocol_fee : whether the protocol gets a sixth of the growth by fees, in shares
+    minimum_liquidity : shares that are locked for ever; the contract's 1,000 in raw units
 
     Notes
     -----
-    The supply of shares starts at sqrt(reserve0 * reserve1).
+    The supply of shares starts at sqrt(reserve0 * reserve1), the locked ones among them.
     """
 
     def __init__(
-        self, reserve0: float, reserve1: float, fee: float, quantum: float | None = None
+        self,
+        reserve0: float,
+        reserve1: float,
+        fee: float,
+        quantum: float | None = None,
+        *,
+        protocol_fee: bool = False,
+        minimum_liquidity: float = 0.0,
     ) -> None:
         if quantum is not None and not 0.0 < quantum < math.inf:
             raise InputError(f"quantum ({quantum}) must be above 0, or None for real numbers")
@@ -413,14 +489,20 @@ class ConstantProductPool:
                 raise InputError(f"{name} ({value}) must be a positive number of tokens")
         if not 0.0 <= fee < 1.0:
             raise InputError(f"fee ({fee}) must be a fraction from 0 to below 1, such as 0.003")
-        self._state = ConstantProductState(
-            *(np.zeros(1) for _ in range(6)), *(np.zeros(1, np.int64) for _ in range(7))
-        )
-        state = self._state
+        self._state = state = make_state(1)
         state.reserve0[0], state.reserve1[0], state.fee[0] = reserve0, reserve1, fee
         state.supply[0] = self._down(math.sqrt(reserve0 * reserve1))
         state.fees_compound[0] = 1
         self._check_room(0.0, 0.0)
+        if not 0.0 <= minimum_liquidity < state.supply[0]:
+            raise InputError(
+                f"minimum_liquidity ({minimum_liquidity}) must be from 0 to below the first "
+                f"shares ({state.supply[0]})"
+            )
+        self.minimum_liquidity = minimum_liquidity
+        self.protocol_shares = 0.0
+        if protocol_fee:
+            state.root_last[0] = state.supply[0]
 
     def _down(self, amount: float) -> float:
         """Return the largest multiple of the quantum not above an amount."""
@@ -529,8 +611,10 @@ class ConstantProductPool:
                 raise RefusedError(f"{name} ({value}) must be a positive number of tokens")
         if self._quantum:
             return self._mint_whole(float(amount0), float(amount1))
+        self._issue_due()
         shares, _, _ = quote_mint(self._state, 0, float(amount0), float(amount1))
         scale_pool(self._state, 0, 1.0 + shares / self.supply)
+        mark_growth(self._state, 0)
         return float(shares)
 
     def _mint_whole(self, amount0: float, amount1: float) -> float:
@@ -540,12 +624,14 @@ class ConstantProductPool:
             amount1 = self._down(amount0 * reserve1 / reserve0)
         else:
             amount0 = self._down(amount1 * reserve0 / reserve1)
-        shares = self._down(self.supply * min(amount0 / reserve0, amount1 / reserve1))
+        supply = self.supply + self._down(float(shares_due(self._state, 0)))
+        shares = self._down(supply * min(amount0 / reserve0, amount1 / reserve1))
         if shares == 0.0:
             raise RefusedError(
                 f"amounts ({amount0}, {amount1}) are too small for a share; add more"
             )
         self._check_room(amount0, amount1)
+        self._issue_due()
         self._add(amount0, amount1, shares)
         return shares
 
@@ -555,19 +641,30 @@ class ConstantProductPool:
         Raises
         ------
         RefusedError
-            The shares are not between 0 and the supply.
+            The shares are not between 0 and what is not locked of the supply.
         """
-        if not 0.0 < shares < self.supply:
+        free = self.supply - self.minimum_liquidity
+        if not 0.0 < shares <= free or shares == self.supply:
             raise RefusedError(
-                f"shares ({shares}) must be above 0 and below the supply ({self.supply})"
+                f"shares ({shares}) must be above 0 and below the supply ({self.supply}), of which "
+                f"{self.minimum_liquidity} are locked"
             )
+        if self._quantum:
+            return self._burn_whole(float(shares))
+        self._issue_due()
         part = shares / self.supply
+        amounts = (self.reserves[0] * part, self.reserves[1] * part)
+        scale_pool(self._state, 0, 1.0 - part)
+        mark_growth(self._state, 0)
+        return amounts
+
+    def _burn_whole(self, shares: float) -> tuple[float, float]:
+        """Take out whole quanta."""
+        part = shares / (self.supply + self._down(float(shares_due(self._state, 0))))
         amounts = (self._down(self.reserves[0] * part), self._down(self.reserves[1] * part))
-        if not self._quantum:
-            scale_pool(self._state, 0, 1.0 - part)
-            return amounts
         if min(amounts) == 0.0:
             raise RefusedError(f"shares ({shares}) are too few: nothing of one token comes out")
+        self._issue_due()
         self._add(-amounts[0], -amounts[1], -shares)
         return amounts
 
@@ -576,3 +673,9 @@ class ConstantProductPool:
         self._state.reserve0[0] += amount0
         self._state.reserve1[0] += amount1
         self._state.supply[0] += shares
+        mark_growth(self._state, 0)
+
+    def _issue_due(self) -> None:
+        due = self._down(float(shares_due(self._state, 0)))
+        self.protocol_shares += due
+        self._state.supply[0] += due

@@ -70,9 +70,12 @@ class Pair:
         self.digits, self.errors = digits, errors  # of a usual amount, in base units
         self.contract = DeployedMarket(ASSETS, (*USERS, "liquidator"))
         reserves = {asset.name: settings_of(asset) for asset in ASSETS}
-        self.ours = LendingMarket(
-            reserves, close_base=CloseBase.RESERVE_DEBT, loss_order=(), fixed_point=True, **rules
-        )
+        rules = {
+            "close_base": CloseBase.RESERVE_DEBT,
+            "loss_order": (),
+            "fixed_point": True,
+        } | rules
+        self.ours = LendingMarket(reserves, **rules)
         self.lost = dict.fromkeys(self.prices, 0.0)  # what float64 may have lost of interest
         self.units = dict.fromkeys(self.prices, 1.0)  # of either token of a liquidation so far
         self.n_changes = dict.fromkeys(self.prices, 0)

@@ -24,6 +24,7 @@ class Gap:
     units: float = 0.0  # largest, in units, where it is more than `RELATIVE` of the number itself
     relative: float = 0.0  # largest, of the number itself, where it is more than `UNITS` units
     n_left_out: int = 0  # beyond both: what float64 cannot represent
+    worst: float = 0.0  # largest of these, of the number itself
 
 
 @dataclass
@@ -62,6 +63,7 @@ class Errors:
             found.relative = max(found.relative, gap / float(abs(exact)) if gap <= allowed else 0.0)
         if gap > max(allowed, UNITS * unit):
             found.n_left_out += 1
+            found.worst = max(found.worst, gap / float(max(abs(exact), 1)))
             assert gap <= max(allowed, UNITS * unit) + unseen or not self.is_strict, (
                 name, float(ours), exact, gap, unit, unseen,
             )  # fmt: skip

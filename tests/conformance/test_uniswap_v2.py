@@ -20,9 +20,10 @@ def test_random_operations_end_as_in_the_contract():
         seed=st.integers(0, 2**32),
         digits=st.tuples(st.floats(4.0, 33.0), st.floats(4.0, 33.0)),
         n=st.integers(150, 200),
+        protocol_fee=st.booleans(),
     )
-    def run(seed, digits, n):
-        run_sequence(seed, *digits, n, errors)
+    def run(seed, digits, n, protocol_fee):
+        run_sequence(seed, *digits, n, errors, protocol_fee=protocol_fee)
 
     run()
     assert errors.reasons.keys() == REASONS.keys()  # the contract refused for each reason it has

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sim import cycles as module
-from sim.cycles import enumerate_cycles, find_cycles, rotate_cycles
+from sim.cycles import drop_repeats, enumerate_cycles, find_cycles, rotate_cycles
 from sim.errors import InputError
 from sim.graph import TokenGraph
 
@@ -169,3 +169,14 @@ def test_too_many_cycles_are_refused_before_they_are_stored(monkeypatch):
     monkeypatch.setattr(module, "MOST_CYCLES", 5)
     with pytest.raises(InputError, match=r"6 cycles of up to 2 pools.*lower max_length \(2\)"):
         enumerate_cycles(make_graph([(0, 1)] * 3, 2).compiled(), 2)
+
+
+def test_cycles_through_two_pairs_of_one_pool_are_dropped():
+    """Venues 0 and 1 are pairs of one pool of three tokens, 2 to 4 pools of their own."""
+    graph = make_graph([(0, 1), (1, 2), (2, 0), (0, 1), (1, 2)], 3).compiled()
+    every = enumerate_cycles(graph, 3)
+    kept = drop_repeats(every, np.array([0, 0, 2, 3, 4]))
+    uses_both = ((every.venue == 0).any(axis=1)) & ((every.venue == 1).any(axis=1))
+    assert uses_both.any()
+    assert np.array_equal(kept.venue, every.venue[~uses_both])
+    assert np.array_equal(drop_repeats(every, np.arange(5)).token, every.token)

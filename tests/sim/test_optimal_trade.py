@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sim.amm import constant_product
-from sim.amm.constant_product import ConstantProductState, execute_swap
+from sim.amm.constant_product import ConstantProductState, execute_swap, make_state
 from sim.kernel import bind, handler, kernel, view_of
 from sim.ledger import Ledger, make_ledger
 from sim.optimal_trade import (
@@ -50,9 +50,7 @@ class Pools:
 
     def __init__(self, pools, quote=constant_product.MECHANISM.quote):
         n = len(pools)
-        self.state = ConstantProductState(
-            *(np.zeros(n) for _ in range(6)), *(np.zeros(n, np.int64) for _ in range(7))
-        )
+        self.state = make_state(n)
         self.venues = make_venues(n, [100_000], [0])
         self.ledger = make_ledger([1], [[0]], [True], 1)
         self.venue = np.arange(n, dtype=np.int64)[None, :].copy()

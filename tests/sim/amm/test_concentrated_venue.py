@@ -362,3 +362,28 @@ def test_the_mechanism_keeps_the_contract_of_the_engine():
         kind="concentrated_liquidity", chain=CHAINS[0], tokens=["ETH", "USD"], value_usd=1e6
     )
     check_mechanism(MECHANISM, config, config, arguments=with_ticks, n_orders=40)
+
+
+def test_the_protocols_part_of_the_fees_stays_with_the_pool():
+    """1,000 USD at 30 bp: of 3 USD the protocol has a quarter; a swap of ether pays it nothing."""
+    world = pool_world(protocol_fee="[0, 4]")
+    send(world, "swap", amount=1_000.0, a=1)
+    usd, ether = (world.token("mainnet", symbol) for symbol in ("USD", "ETH"))
+    own = world.holdings()[world.group("concentrated_liquidity")]
+    assert own[usd] == pytest.approx(0.75, rel=1e-6)
+    assert pools_of(world).pool["protocol_fees1"][0] == pytest.approx(0.75, rel=1e-12)
+    send(world, "swap", row=1, amount=1.0, a=0)
+    own = world.holdings()[world.group("concentrated_liquidity")]
+    assert own[ether] == pytest.approx(0.0, abs=1e-9)
+    by_hand = ConcentratedLiquidityPool(FEE, SPACING, math.sqrt(2_000.0), fee_protocol=(0, 4))
+    by_hand.mint("all", -FULL, FULL, float(pools_of(world).pool["liquidity"][0]))
+    by_hand.swap(False, 1_000.0)
+    assert by_hand.collect_protocol()[1] == pytest.approx(0.75, rel=1e-12)
+
+
+def test_the_protocol_takes_nothing_or_a_quarter_to_a_tenth():
+    with pytest.raises(ValueError, match="must hold 0, or 4 to 10"):
+        ConcentratedConfig(
+            kind="concentrated_liquidity", chain="home", tokens=["ETH", "USD"], value_usd=1.0,
+            protocol_fee=[3, 0],
+        )  # fmt: skip

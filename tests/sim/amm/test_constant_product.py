@@ -9,6 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sim.amm.constant_product import (
+    ConstantProductConfig,
     ConstantProductPool,
     amount_to_price,
     quote_exact_in,
@@ -325,3 +326,93 @@ def test_the_published_price_and_its_time_weighted_sum_follow_swaps():
     assert world.venues.price[0] == first
     assert world.venues.cumulative[0] == pytest.approx(12.0 * 2_000.0)
     assert world.venues.since[0] == ticks(12.0)
+
+
+# --- the protocol's fee, locked shares -----------------------------------------------------------
+
+
+def test_a_sixth_of_the_growth_goes_to_the_protocol():
+    """Fee 1/2: sqrt(k) from 1,000 to sqrt(1.2 m); then the shares as in whole units of 1e-18."""
+    pool = ConstantProductPool(1_000.0, 1_000.0, fee=0.5, protocol_fee=True)
+    pool.swap_exact_in(1, 500.0)
+    unit = 10**18
+    supply, last = 1_000 * unit, 1_000 * unit
+    root = math.isqrt(800 * unit * 1_500 * unit)
+    due = supply * (root - last) // (5 * root + last)
+    pool.mint(8.0, 15.0)
+    assert pool.protocol_shares == pytest.approx(due / unit, rel=1e-14)
+    grown = root - last
+    worth = Fraction(due, supply + due) * root
+    assert worth == pytest.approx(Fraction(grown, 6), rel=1e-12)
+
+
+def test_growth_is_counted_once():
+    pool = ConstantProductPool(1_000.0, 1_000.0, fee=0.5, protocol_fee=True)
+    pool.swap_exact_in(1, 500.0)
+    pool.burn(1.0)
+    had = pool.protocol_shares
+    pool.burn(1.0)
+    pool.mint(1.0, 1e9)
+    assert pool.protocol_shares == pytest.approx(had, rel=1e-12)
+
+
+def test_without_the_switch_the_protocol_has_nothing():
+    pool = ConstantProductPool(1_000.0, 1_000.0, fee=0.5)
+    pool.swap_exact_in(1, 500.0)
+    pool.burn(1.0)
+    assert pool.protocol_shares == 0.0
+
+
+def test_locked_shares_stay():
+    pool = ConstantProductPool(4.0, 9.0, fee=0.003, minimum_liquidity=1.0)
+    with pytest.raises(RefusedError, match="1.0 are locked"):
+        pool.burn(5.5)
+    assert pool.burn(5.0) == pytest.approx((4.0 * 5 / 6, 9.0 * 5 / 6))
+    with pytest.raises(InputError, match="below the first shares"):
+        ConstantProductPool(4.0, 9.0, fee=0.003, minimum_liquidity=6.0)
+
+
+def test_a_world_issues_the_protocol_its_shares_as_the_pool_by_hand_does():
+    world = bench("venues.eth-usd.fees_compound=true", "venues.eth-usd.protocol_fee=true")
+    state = world.states["constant_product"]
+    held = float(state.reserve0[0]), float(state.reserve1[0])
+    pool = ConstantProductPool(*held, fee=float(state.fee[0]), protocol_fee=True)
+    swap(world, 0, 10_000.0)
+    run(world, 12.0)
+    world.submit("eth-usd", "add", HANDS, 1, amount=2.0, amount1=1e9)
+    run(world, 24.0)
+    pool.swap_exact_in(1, 10_000.0)
+    pool.mint(2.0, 1e9)
+    share, ether = world.token("mainnet", "LP-eth-usd"), world.token("mainnet", "ETH")
+    before = float(world.balances("constant_product", share)[0])
+    swap(world, 2, 10_000.0)
+    run(world, 36.0)
+    world.submit("eth-usd", "remove", HANDS, 1, amount=1.0)
+    run(world, 48.0)
+    pool.swap_exact_in(1, 10_000.0)
+    pool.burn(1.0)
+    issued = float(world.balances("constant_product", share)[0])
+    assert issued == pytest.approx(pool.protocol_shares, rel=1e-9) and issued > before > 0.0
+    assert world.holdings()[world.group("constant_product"), ether] > 0.0
+    world.check()
+
+
+def test_what_is_due_and_not_issued_is_nobodys_claim():
+    world = bench("venues.eth-usd.fees_compound=true", "venues.eth-usd.protocol_fee=true")
+    swap(world, 0, 10_000.0)
+    run(world, 12.0)
+    usd = world.token("mainnet", "USD")
+    state = world.states["constant_product"]
+    root, last = math.sqrt(state.reserve0[0] * state.reserve1[0]), float(state.root_last[0])
+    wanted = state.reserve1[0] * (root - last) / (6.0 * root)
+    own = world.holdings()[world.group("constant_product"), usd]
+    assert own == pytest.approx(wanted, rel=1e-6)
+    assert world.holdings()[:, usd].sum() == pytest.approx(world.ledger.supply[usd])
+
+
+def test_kept_fees_leave_the_protocol_nothing_to_share():
+    with pytest.raises(ValueError, match="set fees_compound"):
+        ConstantProductConfig(
+            kind="constant_product", chain="home", tokens=["ETH", "USD"], value_usd=1.0,
+            fees_compound=False, protocol_fee=True,
+        )  # fmt: skip
