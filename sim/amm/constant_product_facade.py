@@ -28,10 +28,10 @@ class ConstantProductPool:
     ----------
     reserve0, reserve1 : token units, above 0
     fee : fraction of the amount in, from 0 to below 1
-    protocol_fee : whether the protocol gets a sixth of the growth by fees, in shares
-    minimum_liquidity : shares that are locked for ever; the contract's 1,000 in raw units
     quantum : None for real numbers; 1.0 rounds every amount to whole units as the contract does
         (given out down, taken in up, shares down), and keeps reserves within its 112 bits
+    protocol_fee : whether the protocol gets a sixth of the growth by fees, in shares
+    minimum_liquidity : shares that are locked for ever; the contract's 1,000 in raw units
 
     Notes
     -----
@@ -60,16 +60,16 @@ class ConstantProductPool:
         state.reserve0[0], state.reserve1[0], state.fee[0] = reserve0, reserve1, fee
         state.supply[0] = self._down(math.sqrt(reserve0 * reserve1))
         state.fees_compound[0] = 1
+        self._check_room(0.0, 0.0)
         if not 0.0 <= minimum_liquidity < state.supply[0]:
             raise InputError(
                 f"minimum_liquidity ({minimum_liquidity}) must be from 0 to below the first "
                 f"shares ({state.supply[0]})"
             )
-        self._check_room(0.0, 0.0)
         self.minimum_liquidity = minimum_liquidity
         self.protocol_shares = 0.0
         if protocol_fee:
-            state.root_last[0] = math.sqrt(reserve0 * reserve1)
+            state.root_last[0] = state.supply[0]
 
     def _down(self, amount: float) -> float:
         """Return the largest multiple of the quantum not above an amount."""
@@ -176,9 +176,9 @@ class ConstantProductPool:
         for name, value in (("amount0", amount0), ("amount1", amount1)):
             if not 0.0 < value < math.inf:
                 raise RefusedError(f"{name} ({value}) must be a positive number of tokens")
-        self._issue_due()
         if self._quantum:
             return self._mint_whole(float(amount0), float(amount1))
+        self._issue_due()
         shares, _, _ = quote_mint(self._state, 0, float(amount0), float(amount1))
         scale_pool(self._state, 0, 1.0 + shares / self.supply)
         mark_growth(self._state, 0)
@@ -191,12 +191,14 @@ class ConstantProductPool:
             amount1 = self._down(amount0 * reserve1 / reserve0)
         else:
             amount0 = self._down(amount1 * reserve0 / reserve1)
-        shares = self._down(self.supply * min(amount0 / reserve0, amount1 / reserve1))
+        supply = self.supply + self._down(float(shares_due(self._state, 0)))
+        shares = self._down(supply * min(amount0 / reserve0, amount1 / reserve1))
         if shares == 0.0:
             raise RefusedError(
                 f"amounts ({amount0}, {amount1}) are too small for a share; add more"
             )
         self._check_room(amount0, amount1)
+        self._issue_due()
         self._add(amount0, amount1, shares)
         return shares
 
@@ -214,15 +216,22 @@ class ConstantProductPool:
                 f"shares ({shares}) must be above 0 and below the supply ({self.supply}), of which "
                 f"{self.minimum_liquidity} are locked"
             )
+        if self._quantum:
+            return self._burn_whole(float(shares))
         self._issue_due()
         part = shares / self.supply
+        amounts = (self.reserves[0] * part, self.reserves[1] * part)
+        scale_pool(self._state, 0, 1.0 - part)
+        mark_growth(self._state, 0)
+        return amounts
+
+    def _burn_whole(self, shares: float) -> tuple[float, float]:
+        """Take out whole quanta."""
+        part = shares / (self.supply + self._down(float(shares_due(self._state, 0))))
         amounts = (self._down(self.reserves[0] * part), self._down(self.reserves[1] * part))
-        if not self._quantum:
-            scale_pool(self._state, 0, 1.0 - part)
-            mark_growth(self._state, 0)
-            return amounts
         if min(amounts) == 0.0:
             raise RefusedError(f"shares ({shares}) are too few: nothing of one token comes out")
+        self._issue_due()
         self._add(-amounts[0], -amounts[1], -shares)
         return amounts
 

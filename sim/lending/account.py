@@ -14,9 +14,14 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from sim.kernel import kernel
 from sim.lending.modes import can_be_used, secures, terms_of
 from sim.lending.reserve import borrow_index_at, supply_index_at
+
+BASIS_POINTS = 1e4
+ROUNDING = 1e-6  # basis points: a mean so close below a whole number is that number
 
 
 @kernel
@@ -127,6 +132,15 @@ def debt_of(state, position, reserve, now):  # type: ignore[no-untyped-def]
     return state.debt_scaled[position, slot] * borrow_index_at(state.reserves[reserve], now)
 
 
+@kernel
+def limited(state, position, weighted, collateral_value):  # type: ignore[no-untyped-def]
+    """Return a sum of values times limits, their mean rounded down where the market does so."""
+    if state.markets[state.positions[position].market].fixed_point == 0 or collateral_value <= 0.0:
+        return weighted
+    mean = weighted / collateral_value
+    return np.floor(mean * BASIS_POINTS + ROUNDING) / BASIS_POINTS * collateral_value
+
+
 @kernel(inline=False)
 def account_values(state, position, now):  # type: ignore[no-untyped-def]
     """Return what a position has and owes, quote units.
@@ -138,6 +152,15 @@ def account_values(state, position, now):  # type: ignore[no-untyped-def]
     loan_value : the same, each times its loan to value: the most that may be owed after a borrow
     debt_value : all debts
     """
+    collateral_value, threshold_value, loan_value, debt_value = summed_values(state, position, now)
+    threshold_value = limited(state, position, threshold_value, collateral_value)
+    loan_value = limited(state, position, loan_value, collateral_value)
+    return collateral_value, threshold_value, loan_value, debt_value
+
+
+@kernel(inline=False)
+def summed_values(state, position, now):  # type: ignore[no-untyped-def]
+    """Return the same values, no mean of limits rounded."""
     collateral_value = threshold_value = loan_value = debt_value = 0.0
     for slot in range(state.collateral_reserve.shape[1]):
         if not secures(state, position, slot):
@@ -191,6 +214,7 @@ def values_at(state, position, index):  # type: ignore[no-untyped-def]
         value = claim * state.reserves[reserve].price
         collateral_value += value
         threshold_value += value * terms_of(state, position, reserve)[1]
+    threshold_value = limited(state, position, threshold_value, collateral_value)
     return collateral_value, threshold_value, debt_value
 
 

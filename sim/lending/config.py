@@ -195,6 +195,9 @@ class MarketConfig:
 
     The defaults are the rules of Aave v3 without its limits on small positions, which are sums of
     money (2,000 and 1,000 quote units from version 3.3) and therefore stated by whoever wants them.
+    With `fixed_point` two roundings of the contract's that can be seen are made as there: the mean
+    limits of an account with several claims go down to whole basis points, and the third power of a
+    rate per second to 27 digits.
     """
 
     reserves: tuple[ReserveConfig, ...]
@@ -203,6 +206,7 @@ class MarketConfig:
     full_close_below: Fraction = 0.95
     full_close_value: Finite = 0.0
     dust_value: Finite = 0.0
+    fixed_point: bool = False
     loss_order: tuple[LossBearer, ...] = (LossBearer.TREASURY, LossBearer.SUPPLIERS)
     modes: tuple[ModeConfig, ...] = ()
     accrues_with: int = -1  # reserve that accrues when another is withdrawn; -1: itself alone

@@ -22,8 +22,10 @@ from sim.lending.account import (
     add_debt,
     find_slot,
     is_pledged,
+    limited,
     note_change,
     slot_for,
+    summed_values,
     take_claim,
     take_debt,
 )
@@ -133,8 +135,8 @@ def withdraw(state, position, reserve, amount, now):  # type: ignore[no-untyped-
     Returns
     -------
     (status, tokens paid out): OK, ZERO_AMOUNT, BAD_AMOUNT, NO_POSITION, HALTED (inactive, paused),
-    INSUFFICIENT_FUNDS (more than the claim), UNHEALTHY, ZERO_LTV (other collateral has to go
-    first), NO_CASH
+    INSUFFICIENT_FUNDS (more than the claim), NO_CASH, UNHEALTHY, ZERO_LTV (other collateral has to
+    go first)
     """
     return withdraw_against(state, position, reserve, amount, 0.0, now)
 
@@ -161,14 +163,14 @@ def quote_withdraw(state, position, reserve, amount, relief, now):  # type: igno
     paid = claim if is_all else amount
     if paid > claim:
         return INSUFFICIENT_FUNDS, 0.0, 0.0
-    status = check_without(state, position, reserve, paid, relief, now)
-    if status != OK:
-        return status, 0.0, 0.0
     cash = withdrawable(asset)
     if is_all and 0.0 < paid - cash <= ROUNDING * (paid + scaled):
         paid = cash
     if paid > cash:
         return NO_CASH, 0.0, 0.0
+    status = check_without(state, position, reserve, paid, relief, now)
+    if status != OK:
+        return status, 0.0, 0.0
     if is_all:
         return OK, paid, math.inf
     return OK, paid, min(scaled, paid / supply_index_at(asset, now))
@@ -213,13 +215,14 @@ def check_without(state, position, reserve, amount, relief, now):  # type: ignor
     """
     if not is_pledged(state, position, reserve):
         return OK
-    _, threshold_value, _, debt_value = account_values(state, position, now)
+    collateral_value, threshold_value, _, debt_value = summed_values(state, position, now)
     debt_value -= relief
     if debt_value <= 0.0:
         return OK
     asset = state.reserves[reserve]
-    value = amount * asset.price * terms_of(state, position, reserve)[1]
-    if not threshold_value - value >= debt_value:
+    value = amount * asset.price
+    threshold_value -= value * terms_of(state, position, reserve)[1]
+    if not limited(state, position, threshold_value, collateral_value - value) >= debt_value:
         return UNHEALTHY
     if asset.loan_to_value > 0.0 and has_zero_loan_to_value(state, position):
         return ZERO_LTV

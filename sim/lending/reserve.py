@@ -17,7 +17,13 @@ import math
 from sim.kernel import kernel
 from sim.lending.adaptive_rate import charged_rate, curve_rate, series_growth, utilization_error
 from sim.lending.config import LossBearer, ReserveFlag
-from sim.lending.interest_rate import compound_growth, kinked_rate, linear_growth, supplier_rate
+from sim.lending.interest_rate import (
+    compound_growth,
+    compound_growth_in_ray,
+    kinked_rate,
+    linear_growth,
+    supplier_rate,
+)
 from sim.status import Status
 from sim.units import TICKS_PER_SECOND
 
@@ -111,7 +117,10 @@ def borrow_index_at(asset, now):  # type: ignore[no-untyped-def]
     if asset.rate_at_target > 0.0:
         debt = total_debt(asset) + interest_at(asset, elapsed)
         return (debt + asset.virtual_shares) / (asset.scaled_debt + asset.virtual_shares)
-    return index * compound_growth(borrow_rate(asset), elapsed / TICKS_PER_SECOND)
+    seconds = elapsed / TICKS_PER_SECOND
+    if asset.fixed_point != 0:
+        return index * compound_growth_in_ray(borrow_rate(asset), seconds)
+    return index * compound_growth(borrow_rate(asset), seconds)
 
 
 @kernel

@@ -28,6 +28,7 @@ I4x2 = Annotated[np.ndarray, Shape(np.dtype("i4"), 2)]
 RESERVE = np.dtype(  # one asset of one market; tokens unless said otherwise
     [
         ("market", "i8"),  # row of `markets`
+        ("fixed_point", "i8"),  # of the market
         ("token", "i8"),  # ledger token
         ("price_feed", "i8"),  # oracle feed that writes `price`
         ("flag_bits", "i8"),  # bits of `ReserveFlag`
@@ -86,6 +87,7 @@ MARKET = np.dtype(
         ("close_factor", "f8"),  # fraction of debt that one liquidation may repay
         ("full_close_below", "f8"),  # health factor at and below which all may be repaid
         ("full_close_value", "f8"),  # quote units; a smaller debt or collateral: all may be repaid
+        ("fixed_point", "i8"),  # 1: rounds what the contract's digits round
         ("dust_value", "f8"),  # quote units; a partial liquidation must leave as much of both
     ],
     align=True,
@@ -190,6 +192,7 @@ def _make_markets(markets: Sequence[MarketConfig], chains: Sequence[int]) -> np.
         "close_factor",
         "full_close_below",
         "full_close_value",
+        "fixed_point",
         "dust_value",
     ):
         table[name] = [getattr(market, name) for market in markets]
@@ -221,6 +224,7 @@ def _make_reserves(
     assets = [asset for market in markets for asset in market.reserves]
     table = _blank(len(assets), RESERVE)
     table["market"] = [row for row, market in enumerate(markets) for _ in market.reserves]
+    table["fixed_point"] = [market.fixed_point for market in markets for _ in market.reserves]
     table["token"] = tokens
     table["price_feed"] = price_feeds
     table["flag_bits"] = [asset.flag_bits for asset in assets]

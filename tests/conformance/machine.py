@@ -82,6 +82,12 @@ class Machine:
             raise RevertError(_reason(error)) from None
         return Contract(self, address, abi)
 
+    def event(self, address, signature):
+        """Return the data of the last event of a kind that a contract told in the last call."""
+        name = "0x" + keccak(signature.encode()).hex()
+        logs = [log for log in self.evm.result.logs if log.topics[0] == name]
+        return bytes([log.data[1] for log in logs if log.address.lower() == address.lower()][-1])
+
     def call(self, caller, to, data):
         """Send a transaction; return what it returns.
 

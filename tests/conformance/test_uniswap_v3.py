@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from sim.amm.concentrated import ConcentratedLiquidityPool
@@ -24,7 +24,7 @@ SHARES = st.sampled_from([0, 4, 6, 10])  # one n-th of the fees is the protocol'
 def test_random_operations_end_as_in_the_contract():
     errors = Errors()
 
-    @settings(max_examples=20)
+    @settings(max_examples=14, phases=[Phase.generate])  # a sequence is too long to shrink
     @given(
         seed=st.integers(0, 2**32),
         pips=st.sampled_from(sorted(SPACINGS)),
@@ -39,8 +39,8 @@ def test_random_operations_end_as_in_the_contract():
 
     run()
     assert errors.reasons.keys() == REASONS.keys()  # the contract refused for each reason it has
-    assert errors.n_done > 3_000
-    assert sum(gap.n_left_out for gap in errors.gaps.values()) < errors.n_done / 50
+    assert errors.n_done > 2_000
+    assert errors.part_left_out() < 0.01
     assert errors.n_ended < 8
 
 
@@ -48,7 +48,7 @@ def test_random_operations_end_as_in_the_contract():
 def test_operations_of_a_usual_pool_leave_nothing_out(pips):
     errors = Errors()
     run_sequence(pips, pips, tick=-201_000, digits=21, fee_protocol=(0, 0), n=200, errors=errors)
-    assert sum(gap.n_left_out for gap in errors.gaps.values()) <= 3
+    assert errors.part_left_out() < 0.001
     assert errors.n_ended == 0
 
 

@@ -13,13 +13,14 @@ from tests.conformance.mocks import RICH, endow, place_token
 
 PACKAGE = "@uniswap/v2-core"
 LOCKED = 1000  # shares of the first mint that nobody owns
+TREASURY = "0x" + "7e" * 20
 OWN = "0x" + "a1" * 20
 
 
 class DeployedPair:
     """One pair of the real factory, and an account that owns all shares but the locked ones."""
 
-    def __init__(self, reserve0, reserve1):
+    def __init__(self, reserve0, reserve1, *, protocol_fee=False):
         factory, pair = artifact(PACKAGE, "UniswapV2Factory"), artifact(PACKAGE, "UniswapV2Pair")
         check_init_code("UniswapV2Pair", bytes.fromhex(pair["bytecode"]))
         machine = self.machine = Machine()
@@ -27,6 +28,8 @@ class DeployedPair:
         self.tokens = [place_token(machine) for _ in range(2)]
         for token in self.tokens:
             endow(machine, token, OWN)
+        if protocol_fee:
+            factory.call("setFeeTo", TREASURY, by=OWN)
         address = factory.call("createPair", *self.tokens)
         assert address == self._address(factory.address)
         self.pair = Contract(machine, address, pair["abi"])
@@ -117,5 +120,5 @@ class DeployedPair:
     def supply(self):
         return self.pair.call("totalSupply")
 
-    def owned(self):
-        return self.pair.call("balanceOf", OWN)
+    def protocol_shares(self):
+        return self.pair.call("balanceOf", TREASURY)

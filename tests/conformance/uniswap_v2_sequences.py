@@ -29,12 +29,14 @@ def whole(number):
 class Pair:
     """The same operations on both pools."""
 
-    def __init__(self, seed, digits0, digits1, errors, quantum=1.0):
+    def __init__(self, seed, digits0, digits1, errors, quantum=1.0, *, protocol_fee=False):
         self.draw = random.Random(seed)  # noqa: S311  # a test sequence
         self.errors = errors
         reserves = [whole(10 ** (d - self.draw.random())) for d in (digits0, digits1)]
-        self.contract = DeployedPair(*reserves)
-        self.ours = ConstantProductPool(*reserves, 0.003, quantum)
+        self.contract = DeployedPair(*reserves, protocol_fee=protocol_fee)
+        self.ours = ConstantProductPool(
+            *reserves, 0.003, quantum, protocol_fee=protocol_fee, minimum_liquidity=float(LOCKED)
+        )
         self.reserves, self.supply = reserves, self.contract.supply()
         self.slack = [0.0, 0.0]  # what float64 may lose of either reserve in an operation
         self.compare_state()
@@ -69,8 +71,8 @@ class Pair:
         x, y = self.reserves
         if verb == "mint":
             return max(1.0, self.supply / min(x, y))
-        if verb == "burn":
-            return 1.0
+        if verb == "burn":  # a share is a unit, too
+            return max(1.0, max(x, y) / self.supply)
         gives_token1 = (verb == "swap_exact_in") == (arguments[0] == 0)
         return max(1.0, y / x if gives_token1 else x / y)
 
@@ -78,7 +80,7 @@ class Pair:
         """Compare reserves and shares."""
         pairs = zip(self.ours.reserves, self.contract.reserves(), self.slack, strict=True)
         for k, (ours, exact, slack) in enumerate(pairs):
-            unit = max(1.0, exact / self.reserves[1 - k])
+            unit = max(1.0, exact / self.reserves[1 - k], exact / self.supply)
             self.errors.compare("reserve", ours, exact, unit, unseen=slack)
         unit = max(1.0, self.supply / min(self.reserves))
         share = sum(s / r for s, r in zip(self.slack, self.reserves, strict=True))
@@ -110,7 +112,8 @@ class Pair:
             if all(2 * a + r < ROOM for a, r in zip(amounts, self.reserves, strict=True)):
                 self.both(verb, *amounts)
         elif verb == "burn":
-            self.both(verb, whole((self.supply - LOCKED) * min(size, 0.9)))
+            free = self.supply - LOCKED - self.contract.protocol_shares()
+            self.both(verb, whole(free * min(size, 0.9)))
         else:
             self.act_badly()
 
@@ -132,8 +135,8 @@ class Pair:
         ]))  # fmt: skip
 
 
-def run_sequence(seed, digits0, digits1, n, errors=None, quantum=1.0):
+def run_sequence(seed, digits0, digits1, n, errors=None, quantum=1.0, *, protocol_fee=False):
     """Run one sequence; return what was measured."""
     errors = Errors() if errors is None else errors
-    Pair(seed, digits0, digits1, errors, quantum).run(n)
+    Pair(seed, digits0, digits1, errors, quantum, protocol_fee=protocol_fee).run(n)
     return errors

@@ -10,7 +10,7 @@ import random
 
 from sim.amm.concentrated import ConcentratedLiquidityPool
 from sim.amm.tick_math import HIGHEST_LIMIT, MAX_TICK, MIN_TICK
-from tests.conformance.measure import PRICE, Errors
+from tests.conformance.measure import PRICE, EndError, Errors
 from tests.conformance.uniswap_v3 import MOST, Q96, Q128, SPACINGS, DeployedPool
 from tests.sim.amm.integer_reference import MAX_SQRT, MIN_SQRT, sqrt_price_at_tick
 
@@ -36,10 +36,6 @@ def whole(number):
 def most_digits(tick):
     """Return the digits of liquidity with which no sum of amounts passes 2^128 at a tick."""
     return int(31 - abs(tick) * 2.2e-5)
-
-
-class EndError(Exception):
-    """The two pools are on different sides of a tick, and have to be."""
 
 
 class Pair:
