@@ -441,7 +441,6 @@ def tokens(world: World, site: PopulationSite) -> list[int]:
 
 def columns(world: World, site: PopulationSite, own: Any) -> dict[str, Any]:
     """Return the computed column `claim`: float64, (n,), tokens of the asset."""
-
     state: SupplierState = own[0]
 
     def claim() -> np.ndarray:

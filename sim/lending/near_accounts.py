@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sim.kernel import F8x2, I8, columnar, kernel
+from sim.kernel import I8, F8x2, columnar, kernel
 
 BAND = 1.02  # wider: longer lists; narrower: more often through the book
 _TINY = 1e-300
