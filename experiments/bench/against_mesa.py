@@ -1,8 +1,8 @@
 """The dense market against plain Mesa, and against bare kernels.
 
-All three run the same rule book with as many agents and the same rates (`yardstick`). Ours does more:
-orders wait in a mempool, are sorted, pay for block space and leave a record each; a provider who
-moves sends three orders; draws are addressed. Its fills stand beside theirs.
+All three run the same rule book with as many agents and the same rates (`yardstick`). Ours does
+more: orders wait in a mempool, are sorted, pay for block space and leave a record each; a provider
+who moves sends three orders; draws are addressed. Its fills stand beside theirs.
 """
 
 from __future__ import annotations

@@ -51,7 +51,11 @@ def warm(effort: Effort) -> Iterator[Row]:
     """Start processes whose compiled code is in the cache."""
     for name, code, target in (
         ("warm start: build of black-thursday and its first block", _START, at_most(1.5)),
-        ("warm start: the engine without Mesa, one pool and its first block", _ENGINE, at_most(0.7)),
+        (
+            "warm start: the engine without Mesa, one pool and its first block",
+            _ENGINE,
+            at_most(0.7),
+        ),
     ):
         _seconds_of(code)  # compiled, and in the disk's cache
         found = [_seconds_of(code) for _ in range(effort.repeats)]

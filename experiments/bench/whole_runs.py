@@ -14,7 +14,7 @@ from experiments.bench.rows import Row, at_least, at_most
 from experiments.bench.timing import in_turn, median, timed
 from experiments.bench.worlds import BLOCK_SECONDS, Effort, Runner, dense, world_of
 from experiments.recording import Recorder
-from experiments.running import outcomes_of, run
+from experiments.running import run
 from experiments.scenario import load_scenario
 from sim.units import ticks
 

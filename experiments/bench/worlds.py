@@ -16,8 +16,6 @@ from sim.units import ticks
 from sim.world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from experiments.scenario import Scenario
 
 SCENARIO = "dense-market"
@@ -58,7 +56,7 @@ def dense(n: int, *overrides: str, busy: int | None = None, days: float = 30.0) 
     days : length of the run
     """
     scale, share = n / SHIPPED, (n if busy is None else busy) / n
-    people = f"populations.{{}}.{{}}={{}}".format
+    people = "populations.{}.{}={}".format
     near = [(q * share, health) for q, health in _NEAR]
     if share < 1.0:
         near.append((1.0, _FAR))

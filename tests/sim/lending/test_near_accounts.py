@@ -52,8 +52,12 @@ class Watch:
     def __init__(self, seed=1, capacity=None):
         random = np.random.default_rng(seed)
         assets = [
-            ReserveConfig(price=2_000.0, loan_to_value=0.75, liquidation_threshold=0.8, base_rate=0.02),
-            ReserveConfig(price=30_000.0, loan_to_value=0.7, liquidation_threshold=0.75, base_rate=0.01),
+            ReserveConfig(
+                price=2_000.0, loan_to_value=0.75, liquidation_threshold=0.8, base_rate=0.02
+            ),
+            ReserveConfig(
+                price=30_000.0, loan_to_value=0.7, liquidation_threshold=0.75, base_rate=0.01
+            ),
             ReserveConfig(price=1.0, loan_to_value=0.6, liquidation_threshold=0.7, base_rate=0.05),
         ]
         state = make_state([MarketConfig(reserves=assets)], [0], [0, 1, 2], [0, 1, 2])
