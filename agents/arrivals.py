@@ -27,7 +27,7 @@ class Arrivals(NamedTuple):
     head: I4  # int32, (n_slots,), first row of the slot, -1: none; a power of two of them
     next: I4  # int32, (n_rows,), next row in the slot
     due: I8  # int64, (n_rows,), tick of the next arrival
-    mean_gap: F8  # float64, (n_rows,), ticks
+    mean_gap: F8  # float64, (n_rows,) or (1,) where it is one for all, ticks
     clock: I8  # int64, (5,): seed, stream, ticks per slot, last slot done, rows looked at so far
 
 
@@ -45,7 +45,7 @@ def wake_at(wheel, row, due):  # type: ignore[no-untyped-def]
 def renew(wheel, row, last):  # type: ignore[no-untyped-def]
     """Draw the next arrival of a row after its last one at tick `last`."""
     u = uniforms(wheel.clock[0], wheel.clock[1], last, row, 255)[0]
-    gap = -math.log(u) * wheel.mean_gap[row]
+    gap = -math.log(u) * wheel.mean_gap[row if wheel.mean_gap.shape[0] > 1 else 0]
     wake_at(wheel, row, last + 1 + int(gap) if gap < 1e17 else NEVER)
 
 
@@ -75,6 +75,13 @@ def next_arrival(wheel, now):  # type: ignore[no-untyped-def]
 
 
 @kernel(inline=False)
+def wake_all(wheel, rows, due):  # type: ignore[no-untyped-def]
+    """Set the next arrivals of rows that are off the wheel: int64, (n,), row and tick."""
+    for k in range(rows.shape[0]):
+        wake_at(wheel, rows[k], due[k])
+
+
+@kernel(inline=False)
 def _start(wheel):  # type: ignore[no-untyped-def]
     for row in range(wheel.due.shape[0]):
         renew(wheel, row, 0)
@@ -92,6 +99,8 @@ def make_arrivals(rate_per_day: np.ndarray, seed: int, stream: int) -> Arrivals:
     rate = np.ascontiguousarray(rate_per_day, np.float64)
     with np.errstate(divide="ignore"):
         mean_gap = 86_400.0 * TICKS_PER_SECOND / rate
+    if len(rate) > 0 and (rate == rate[0]).all():
+        mean_gap = mean_gap[:1].copy()
     n_slots = max(4_096, 1 << (len(rate) - 1).bit_length())  # few rows outlast a turn of the wheel
     fastest = float(rate.sum()) / 86_400.0  # arrivals a second, all rows
     width = max(0.05, min(12.0, 4.0 / fastest)) if fastest > 0.0 else 12.0

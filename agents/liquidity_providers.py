@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from agents.arrivals import Arrivals, make_arrivals, wake_at
+from agents.arrivals import Arrivals, make_arrivals, wake_all
 from agents.liquidity_plans import (
     IN,
     KEEPER,
@@ -37,7 +37,13 @@ from agents.pool_history import (
 )
 from agents.population import ColumnarAgent
 from sim.amm.concentrated_state import ConcentratedState
-from sim.amm.concentrated_venue import Openings, position_holdings, provide, range_around
+from sim.amm.concentrated_venue import (
+    Openings,
+    position_holdings,
+    provide,
+    range_around,
+    ranges_around,
+)
 from sim.amm.constant_product import ConstantProductState, scale_pool
 from sim.draws import normal_column, uniform_column
 from sim.errors import InputError
@@ -218,8 +224,8 @@ def _wheel_of(seed: int, site: PopulationSite, style: np.ndarray) -> Arrivals:
     """Return a wheel on which keepers wake first within one step, not all at once."""
     wheel = make_arrivals(np.zeros(len(style)), seed, site.stream)
     start = uniform_column(seed, f"{site.name}:start", len(style)) * STEP
-    for row in np.flatnonzero(style == KEEPER):
-        wake_at(wheel, int(row), int(start[row]))
+    keepers = np.flatnonzero(style == KEEPER)
+    wake_all(wheel, keepers, start[keepers].astype(np.int64))
     return wheel
 
 
@@ -234,8 +240,8 @@ def _enter_ranges(
     spread = 2.0 ** (2.0 * uniform_column(world.seed, f"{site.name}:width", n) - 1.0)
     width = np.minimum(site.config.keeper_half_width * spread, 0.95)
     bounds = np.full((n, 2), range_around(price, None, spacing), np.int64)
-    for k in np.flatnonzero(style == KEEPER):
-        bounds[k] = range_around(price, float(width[k]), spacing)
+    keepers = np.flatnonzero(style == KEEPER)
+    bounds[keepers] = ranges_around(price, width[keepers], spacing)
     lower, upper = (np.ascontiguousarray(column) for column in bounds.T)
     openings = Openings(np.arange(n), lower, upper, value)
     own = provide(world, own, row, site.group, openings)
