@@ -121,11 +121,12 @@ CALLS = 1
 def measure(effort: Effort) -> Iterator[Row]:
     """Measure each peer, and calls of ours that come nearest."""
     for peer in PEERS:
+        say(f"installing {peer.name} in an environment of its own ...", stderr=True)
         try:
             value = _measured(peer)
-        except subprocess.CalledProcessError as error:
-            last = (error.stderr or "").strip().splitlines()[-1:]
-            say(f"{peer.name} left out: {' '.join(last) or 'it failed'}", stderr=True)
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+            last = str(error.stderr or "").strip().splitlines()[-1:]
+            say(f"{peer.name} left out: {' '.join(last) or error}", stderr=True)
             continue
         yield Row(f"{peer.name}: {peer.call}", value, "µs", None, {}, peer.note)
     yield from _ours(effort)
