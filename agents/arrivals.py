@@ -24,10 +24,10 @@ VISITS = 4  # of Arrivals.clock
 class Arrivals(NamedTuple):
     """A timing wheel; a slot is a stretch of time, its rows a linked list."""
 
-    head: I4  # int32, (n_slots,), first row of the slot, -1: none
+    head: I4  # int32, (n_slots,), first row of the slot, -1: none; a power of two of them
     next: I4  # int32, (n_rows,), next row in the slot
     due: I8  # int64, (n_rows,), tick of the next arrival
-    mean_gap: F8  # float64, (n_rows,), ticks
+    mean_gap: F8  # float64, (n_rows,) or (1,) where it is one for all, ticks
     clock: I8  # int64, (5,): seed, stream, ticks per slot, last slot done, rows looked at so far
 
 
@@ -36,7 +36,7 @@ def wake_at(wheel, row, due):  # type: ignore[no-untyped-def]
     """Set the next arrival of a row that is off the wheel."""
     wheel.due[row] = due
     if due < NEVER:
-        slot = (due // wheel.clock[2]) % wheel.head.shape[0]
+        slot = (due // wheel.clock[2]) & (wheel.head.shape[0] - 1)
         wheel.next[row] = wheel.head[slot]
         wheel.head[slot] = row
 
@@ -45,7 +45,7 @@ def wake_at(wheel, row, due):  # type: ignore[no-untyped-def]
 def renew(wheel, row, last):  # type: ignore[no-untyped-def]
     """Draw the next arrival of a row after its last one at tick `last`."""
     u = uniforms(wheel.clock[0], wheel.clock[1], last, row, 255)[0]
-    gap = -math.log(u) * wheel.mean_gap[row]
+    gap = -math.log(u) * wheel.mean_gap[row if wheel.mean_gap.shape[0] > 1 else 0]
     wake_at(wheel, row, last + 1 + int(gap) if gap < 1e17 else NEVER)
 
 
@@ -56,23 +56,29 @@ def next_arrival(wheel, now):  # type: ignore[no-untyped-def]
     The caller acts for the row and then calls `renew(wheel, row, wheel.due[row])`. Rows of one slot
     come in no promised order; what they post is ordered by its arrival.
     """
-    width, n_slots = wheel.clock[2], wheel.head.shape[0]
-    last = now // width
+    width, mask = wheel.clock[2], wheel.head.shape[0] - 1
     while True:
         slot = wheel.clock[3]
-        before, row = -1, wheel.head[slot % n_slots]
+        before, row = -1, wheel.head[slot & mask]
         while row >= 0:
             wheel.clock[VISITS] += 1
             if wheel.due[row] <= now:
                 if before < 0:
-                    wheel.head[slot % n_slots] = wheel.next[row]
+                    wheel.head[slot & mask] = wheel.next[row]
                 else:
                     wheel.next[before] = wheel.next[row]
                 return row
             before, row = row, wheel.next[row]
-        if slot >= last:
+        if now < (slot + 1) * width:  # the slot of now; a division would cost more
             return -1
         wheel.clock[3] = slot + 1
+
+
+@kernel(inline=False)
+def wake_all(wheel, rows, due):  # type: ignore[no-untyped-def]
+    """Set the next arrivals of rows that are off the wheel: int64, (n,), row and tick."""
+    for k in range(rows.shape[0]):
+        wake_at(wheel, rows[k], due[k])
 
 
 @kernel(inline=False)
@@ -93,7 +99,9 @@ def make_arrivals(rate_per_day: np.ndarray, seed: int, stream: int) -> Arrivals:
     rate = np.ascontiguousarray(rate_per_day, np.float64)
     with np.errstate(divide="ignore"):
         mean_gap = 86_400.0 * TICKS_PER_SECOND / rate
-    n_slots = 4_096
+    if len(rate) > 0 and (rate == rate[0]).all():
+        mean_gap = mean_gap[:1].copy()
+    n_slots = max(4_096, 1 << (len(rate) - 1).bit_length())  # few rows outlast a turn of the wheel
     fastest = float(rate.sum()) / 86_400.0  # arrivals a second, all rows
     width = max(0.05, min(12.0, 4.0 / fastest)) if fastest > 0.0 else 12.0
     wheel = Arrivals(

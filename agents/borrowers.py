@@ -67,13 +67,14 @@ class BorrowerState(NamedTuple):
     delay: F8  # float64, (n,), ticks, their median reaction time
     due: I8  # int64, (n,), tick at which they will react, NEVER: not alarmed
     n_actions: I8  # int64, (n,), repayments and top-ups sent
-    waiting: I8  # int64, (n,), rows that are alarmed, first `number[3]` entries
+    waiting: I8  # int64, (n_awake,), rows that are alarmed, first `number[3]` entries
     number: I8  # int64, (11,): group, market venue, collateral reserve, alarmed rows, seed, stream,
     # tick of the last scan, collateral token, debt token, debt reserve, what they watch
     seen: F8  # float64, (3,): prices of collateral and debt, and fear, at the last scan
     tip: F8  # float64, (1,), native token per gas
-    unwind_due: I8  # int64, (n,), tick of the next part to unwind, NEVER: no reason
-    n_unwinds: I8  # int64, (n,), parts sent
+    unwind_due: I8  # int64, (n,), tick of the next part to unwind, NEVER: no reason; (0,) where
+    # nobody unwinds
+    n_unwinds: I8  # int64, (n,) or (0,), parts sent
     pool: I8  # int64, (1,), pool in which loopers sell collateral, -1: they do not unwind
     looked: I8  # int64, (1,), tick of their last look
     loop: F8  # float64, (8,), what `agents.looping` names: yield of the collateral and least carry
@@ -381,6 +382,8 @@ def make(world: World, site: PopulationSite) -> BorrowerState:
     alarm = config.alarm_low + (config.alarm_high - config.alarm_low) * drawn
     alarm = np.minimum(alarm, 0.5 * (1.0 + health))  # nobody fears the leverage they chose
     spread = np.exp(config.reaction_log_sd * normal_column(seed, f"{site.name}:delay", n))
+    pool = _pool_of(world, site)
+    n_loopers = n if pool >= 0 else 0
     return BorrowerState(
         position=positions,
         alarm=np.where(awake, alarm, 0.0),
@@ -388,7 +391,7 @@ def make(world: World, site: PopulationSite) -> BorrowerState:
         delay=config.reaction_minutes * MINUTE * TICKS_PER_SECOND * spread,
         due=np.full(n, NEVER, np.int64),
         n_actions=np.zeros(n, np.int64),
-        waiting=np.zeros(n, np.int64),
+        waiting=np.zeros(int(awake.sum()), np.int64),
         number=np.array(
             [
                 site.group,
@@ -410,9 +413,9 @@ def make(world: World, site: PopulationSite) -> BorrowerState:
         awake=np.flatnonzero(awake),
         grown=np.zeros((2, len(lending.reserves))),
         tip=np.array([config.tip_gwei * GWEI]),
-        unwind_due=np.full(n, NEVER, np.int64),
-        n_unwinds=np.zeros(n, np.int64),
-        pool=np.array([_pool_of(world, site)], np.int64),
+        unwind_due=np.full(n_loopers, NEVER, np.int64),
+        n_unwinds=np.zeros(n_loopers, np.int64),
+        pool=np.array([pool], np.int64),
         looked=np.array([-LOOK], np.int64),
         loop=np.array(
             [

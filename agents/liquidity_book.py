@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from agents.liquidity_plans import KEEPER, LEAVER, PASSIVE
-from sim.amm.concentrated_venue import Openings, openings_of, provide, range_around
+from sim.amm.concentrated_venue import Openings, openings_of, provide, range_around, ranges_around
 from sim.amm.constant_product import ConstantProductState, scale_pool
 from sim.amm.pool_files import ranges_of
 from sim.draws import uniform_column
@@ -113,8 +113,8 @@ def _enter_ranges(
     spread = 2.0 ** (2.0 * uniform_column(world.seed, f"{site.name}:width", n) - 1.0)
     width = np.minimum(site.config.keeper_half_width * spread, 0.95)
     bounds = np.full((n, 2), range_around(price, None, spacing), np.int64)
-    for k in np.flatnonzero(style == KEEPER):
-        bounds[k] = range_around(price, float(width[k]), spacing)
+    keepers = np.flatnonzero(style == KEEPER)
+    bounds[keepers] = ranges_around(price, width[keepers], spacing)
     lower, upper = (np.ascontiguousarray(column) for column in bounds.T)
     openings = Openings(np.arange(n), lower, upper, value)
     own = provide(world, own, row, site.group, openings)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from agents.arrivals import Arrivals, make_arrivals, wake_at
+from agents.arrivals import Arrivals, make_arrivals, wake_all
 from agents.liquidity_book import enter_liquidity
 from agents.liquidity_plans import (
     IN,
@@ -228,8 +228,8 @@ def _wheel_of(seed: int, site: PopulationSite, style: np.ndarray) -> Arrivals:
     """Return a wheel on which keepers wake first within one step, not all at once."""
     wheel = make_arrivals(np.zeros(len(style)), seed, site.stream)
     start = uniform_column(seed, f"{site.name}:start", len(style)) * STEP
-    for row in np.flatnonzero(style == KEEPER):
-        wake_at(wheel, int(row), int(start[row]))
+    keepers = np.flatnonzero(style == KEEPER)
+    wake_all(wheel, keepers, start[keepers].astype(np.int64))
     return wheel
 
 

@@ -239,6 +239,17 @@ def make(world: World, site: PopulationSite) -> tuple[NoiseState, Arrivals]:
     return state, make_arrivals(rate, world.seed, site.stream)
 
 
+def tokens(world: World, site: PopulationSite) -> list[int]:
+    """Return what traders can hold: the tokens of their pools, and gas."""
+    names = site.config.venues
+    plans = [v for v in world.plan.venues if names is None or v.name in names]
+    pools = [v for v in plans if v.mechanism.quote is not None and v.chain == site.config.chain]
+    nodes = [node for plan in pools for node in plan.tokens]
+    if native := world.plan.chains[site.chain].native:
+        nodes.append((site.config.chain, native))
+    return [world.token(*node) for node in nodes]
+
+
 def fund(world: World, site: PopulationSite, state: Any) -> None:
     """Give every trader a wallet of `wallet_multiple` median sizes.
 
@@ -266,4 +277,5 @@ KIND = PopulationKind(
     react=react,
     fund=fund,
     view=NoiseTrader,
+    tokens=tokens,
 )

@@ -85,10 +85,11 @@ def update_prices(prices, now):  # type: ignore[no-untyped-def]
     prices.now[0] = now
     if prices.observed[0] + STEP <= now:
         observe_minutes(prices, now)
+    step = min(now // prices.step[0], prices.path.shape[1] - 1)
     for token in range(prices.asset.shape[0]):
         asset = prices.asset[token]
         if asset >= 0:
-            value = fundamental_at(prices, asset, now) * prices.scale[token]
+            value = prices.path[asset, step] * prices.scale[token]
             impact = prices.permanent[asset] + transient_at(prices, asset, now)
             prices.fundamental[token] = value
             prices.reference[token] = value * math.exp(impact) if impact != 0.0 else value

@@ -1,8 +1,8 @@
 """The dense market against plain Mesa, and against bare kernels.
 
-All three run the same rule book with as many agents and the same rates (`yardstick`). Ours does more:
-orders wait in a mempool, are sorted, pay for block space and leave a record each; a provider who
-moves sends three orders; draws are addressed. Its fills stand beside theirs.
+All three run the same rule book with as many agents and the same rates (`yardstick`). Ours does
+more: orders wait in a mempool, are sorted, pay for block space and leave a record each; a provider
+who moves sends three orders; draws are addressed. Its fills stand beside theirs.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from experiments.bench.plain_mesa import PlainMarket
-from experiments.bench.rows import Row, Target, at_least, at_most
+from experiments.bench.rows import Row, Target, at_least, at_most, shown
 from experiments.bench.timing import Times, count_for, in_turn, median, ratios, timed
 from experiments.bench.worlds import Effort, Runner, dense, world_of
 from experiments.bench.yardstick import Yardstick
@@ -74,7 +74,7 @@ def _one_size(effort: Effort, n: int, target: Target) -> Iterator[Row]:
         f"dense market, {n:,} traders: time of a block",
         1e6 * median([one.cpu for one in _scaled(fast, n_ours)]),
         "µs",
-        note=f"plain Mesa {1e6 * median([one.cpu for one in _scaled(slow, n_plain)]):,.4g} µs",
+        note=f"plain Mesa {shown(1e6 * median([one.cpu for one in _scaled(slow, n_plain)]))} µs",
     )
 
 

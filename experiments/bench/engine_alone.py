@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from sim.amm import constant_product
 from sim.fee_market import EIP1559
 from sim.world import ChainPlan, TokenPlan, VenuePlan, World, WorldPlan
 
+_POOL: dict[str, Any] = {
+    "kind": "constant_product",
+    "chain": "mainnet",
+    "tokens": ["ETH", "USD"],
+    "value_usd": 1e6,
+}
+
 
 def engine_world() -> World:
     """Return a world of one chain and one pool at a fixed price, without participants."""
     mechanism = constant_product.MECHANISM
-    config = mechanism.config(
-        kind="constant_product", chain="mainnet", tokens=["ETH", "USD"], value_usd=1e6
-    )
+    config: Any = mechanism.config(**_POOL)
     pool = VenuePlan("eth-usd", mechanism, "mainnet", tuple(mechanism.nodes(config)), config)
     return World(
         WorldPlan(

@@ -9,15 +9,16 @@ import json
 from typing import TYPE_CHECKING, NamedTuple
 
 from experiments.bench.operations import swapping_world
-from experiments.bench.rows import Row, Target, at_most, shown
+from experiments.bench.rows import Row, at_most, shown
 from experiments.bench.timing import count_for, exponent, in_turn, median
 from experiments.bench.work_counts import counted_work
 from experiments.bench.worlds import SHIPPED, Effort, Runner, dense, world_of
 from experiments.scenario import load_scenario
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+PASSIVE = "populations.providers.keeper_share=0"  # keepers look about every ten minutes, each
 _TRADES = 100.0  # a block, in all worlds of a curve
 
 
@@ -33,7 +34,8 @@ def _measure(effort: Effort, runner: Runner, size: int) -> Point:
     n = count_for(runner.blocks, effort.seconds, 10_000)
     before, started = counted_work(runner.world), runner.work()
     (times,) = in_turn([lambda: runner.blocks(n)], effort.repeats)
-    done = {k: v - before[k] for k, v in counted_work(runner.world).items()}
+    after = counted_work(runner.world)
+    done: dict[str, float] = {name: after[name] - before[name] for name in after}
     done["fills"] = runner.work()["fills"] - started["fills"]
     each = {name: count / (n * effort.repeats) for name, count in done.items()}
     return Point(size, median([one.cpu for one in times]) / n, each)
@@ -57,10 +59,10 @@ def agents(effort: Effort) -> Iterator[Row]:
     sizes = [n for n in (1_000, 10_000, 100_000, 1_000_000) if n <= effort.largest]
     points = []
     for n in sizes:
-        runner = Runner(world_of(dense(n, busy=min(n, SHIPPED), days=10.0)))
+        runner = Runner(world_of(dense(n, PASSIVE, busy=min(n, SHIPPED), days=10.0)))
         runner.start()
         points.append(_measure(effort, runner, n))
-    yield _curve("agents", points[1:], "dense market; as many arrivals, moves and near accounts")
+    yield _curve("agents", points[1:], "dense market; as many arrivals and near accounts")
     first, last = points[1], points[-1]
     done = [sum(p.work.values()) for p in (first, last)]
     name = f"{first.size:,} to {last.size:,} traders"
@@ -136,7 +138,7 @@ def _traders(n: int, per_block: float, chain: str = "mainnet") -> dict[str, obje
     }  # fmt: skip
 
 
-def _quiet(overrides: Sequence[str], people: dict[str, object]) -> Runner:
+def _quiet(overrides: Sequence[str], people: Mapping[str, object]) -> Runner:
     scenario = load_scenario(
         "quiet-market",
         [
@@ -192,5 +194,3 @@ CURVES: tuple[Callable[[Effort], Iterator[Row]], ...] = (
     pools,
     chains,
 )
-
-__all__ = ["CURVES", "Point", "Target", "agents", "chains", "pools", "ticks", "transactions"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING
 
 from experiments.bench.rows import Row, at_least, at_most
@@ -78,7 +79,7 @@ def fills(effort: Effort) -> Iterator[Row]:
         runner = swapping_world(per_block, 60.0)
         n = count_for(runner.blocks, effort.seconds, 400_000 // (effort.repeats + 1))
         before = runner.work()["fills"]
-        (times,) = in_turn([lambda: runner.blocks(n)], effort.repeats)
+        (times,) = in_turn([partial(runner.blocks, n)], effort.repeats)
         work = runner.work()
         each = (work["fills"] - before) / effort.repeats
         yield Row(
@@ -107,6 +108,6 @@ def mixed(effort: Effort) -> Iterator[Row]:
         "million/s",
         at_least(5, 10),
         work,
-        "dense market of 10,000 traders while the price falls by half in a day; their decisions and "
-        "the search for unsafe accounts included",
+        "dense market of 10,000 traders while the price falls by half in a day; decisions and the "
+        "search for unsafe accounts included",
     )

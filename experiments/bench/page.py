@@ -17,11 +17,13 @@ _HEAD = """# Benchmarks
 
 Written by `undertow bench --write docs/benchmarks.md`; not by hand. How to read it:
 
-* Times of one thread are processor time, so that others on the machine disturb them least; starts, threads and whole runs
-  are wall time. Two things are compared in turn within one process; a ratio is the median over pairs.
+* Times of one thread are processor time, so that others on the machine disturb them least; starts,
+  threads and whole runs are wall time. Two things are compared in turn within one process; a ratio
+  is the median over pairs.
 * *Work* says what was done while the time was taken. A number without its work says nothing.
 * A target is met or not on this machine; absolute times differ between machines, ratios little.
-* `undertow bench --quick` takes less than three minutes; `--only SECTION` runs one section; `--json` prints the rows.
+* `undertow bench --quick` takes less than three minutes; `--only SECTION` runs one section;
+  `--json` prints the rows; `--peers` also installs and measures other packages.
 
 """
 

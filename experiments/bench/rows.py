@@ -71,8 +71,9 @@ class Row:
 
 
 def shown(value: float) -> str:
-    """Return a number with three significant digits, as people read it."""
-    if value == 0.0 or 1e-3 <= abs(value) < 1e6:
-        digits = 0 if abs(value) >= 100.0 else 1 if abs(value) >= 10.0 else 2
-        return f"{value:,.{digits}f}" if abs(value) >= 1.0 or value == 0.0 else f"{value:.3g}"
+    """Return a number as people read it: whole, or with three significant digits."""
+    if value == int(value) and abs(value) < 1e9:
+        return f"{value:,.0f}"
+    if 1.0 <= abs(value) < 1e6:
+        return f"{value:,.{0 if abs(value) >= 100.0 else 1 if abs(value) >= 10.0 else 2}f}"
     return f"{value:.3g}"

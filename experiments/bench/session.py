@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+PEERS = "peers"  # installs packages: only where asked for
 Section = tuple["Callable[[Effort], Iterator[Row]]", ...]
 
 SECTIONS: dict[str, tuple[str, Section]] = {
@@ -32,8 +33,8 @@ SECTIONS: dict[str, tuple[str, Section]] = {
     "starts": ("Starts", (starts.warm, starts.cold)),
     "threads": ("Threads", (whole_runs.threads,)),
     "recording": ("Recording", (whole_runs.recording, whole_runs.flat_memory)),
+    PEERS: ("Other packages", (peers.measure,)),
 }
-PEERS = ("Other packages", (peers.measure,))
 
 
 def run_benchmark(
@@ -48,9 +49,9 @@ def run_benchmark(
     """
     if unknown := [name for name in only if name not in SECTIONS]:
         raise InputError(f"no section '{unknown[0]}'; there are: {', '.join(SECTIONS)}")
-    chosen = {name: SECTIONS[name] for name in (only or SECTIONS)}
-    if with_peers:
-        chosen["peers"] = PEERS
+    usual = [name for name in SECTIONS if name != PEERS]
+    names = dict.fromkeys([*(only or usual), *([PEERS] if with_peers else [])])
+    chosen = {name: SECTIONS[name] for name in names}
     machine = describe()
     prepare_engine([load_scenario(name) for name in shipped_scenarios()])
     rows, n_failed = _measure(chosen, QUICK if is_quick else FULL)

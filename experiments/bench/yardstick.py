@@ -35,7 +35,7 @@ ALL = 1e300
 
 # Market.number
 PRICE, ROOT, LIQUIDITY, GROWTH0, GROWTH1, RESERVE0, RESERVE1, INDEX, LOSS, GAIN = range(10)
-# Market.count
+# Market.tally
 BLOCK, BELOW, ABOVE, SWAPS, LIQUIDATIONS, MOVES, CROSSINGS, ACTIONS = range(8)
 NET, GROSS, OUTSIDE0, OUTSIDE1 = range(4)  # Market.ticks
 STAKE, INSIDE0, INSIDE1, CASH0, CASH1 = range(5)  # Market.stakes
@@ -51,7 +51,7 @@ class Market(NamedTuple):
     """The whole market."""
 
     number: F8  # float64, (10,), see PRICE …
-    count: I8  # int64, (8,), see BLOCK …
+    tally: I8  # int64, (8,), see BLOCK …
     wallets: F8x2  # float64, (n, 2), tokens of traders
     ranges: I8x2  # int64, (n / 10, 2), usable ticks of providers
     stakes: F8x2  # float64, (n / 10, 5), see STAKE …
@@ -154,24 +154,24 @@ def next_above(ticks, at):  # type: ignore[no-untyped-def]
 @kernel
 def cross(market, tick, sign):  # type: ignore[no-untyped-def]
     """Let the price pass an initialized tick upward (1) or downward (-1)."""
-    number, count, ticks = market.number, market.count, market.ticks
+    number, tally, ticks = market.number, market.tally, market.ticks
     number[LIQUIDITY] += sign * ticks[tick, NET]
     ticks[tick, OUTSIDE0] = number[GROWTH0] - ticks[tick, OUTSIDE0]
     ticks[tick, OUTSIDE1] = number[GROWTH1] - ticks[tick, OUTSIDE1]
-    count[CROSSINGS] += 1
+    tally[CROSSINGS] += 1
     if sign > 0.0:
-        count[BELOW], count[ABOVE] = tick, next_above(ticks, tick + 1)
+        tally[BELOW], tally[ABOVE] = tick, next_above(ticks, tick + 1)
     else:
-        count[ABOVE], count[BELOW] = tick, next_below(ticks, tick - 1)
+        tally[ABOVE], tally[BELOW] = tick, next_below(ticks, tick - 1)
 
 
 @kernel
 def sell(market, amount, limit):  # type: ignore[no-untyped-def]
     """Sell at most `amount` of token 0 down to a root price; returns (sold, bought)."""
-    number, count, roots = market.number, market.count, market.roots
+    number, tally, roots = market.number, market.tally, market.roots
     left, bought = amount, 0.0
     while left > 0.0 and number[ROOT] > limit:
-        root, liquidity, tick = number[ROOT], number[LIQUIDITY], count[BELOW]
+        root, liquidity, tick = number[ROOT], number[LIQUIDITY], tally[BELOW]
         edge = roots[max(tick, 0)]
         goal = max(edge, limit)
         if liquidity > 0.0:
@@ -187,17 +187,17 @@ def sell(market, amount, limit):  # type: ignore[no-untyped-def]
             break
         if goal == edge and left > 0.0:
             cross(market, tick, -1.0)
-    count[SWAPS] += 1
+    tally[SWAPS] += 1
     return amount - left, bought
 
 
 @kernel
 def buy(market, amount, limit):  # type: ignore[no-untyped-def]
     """Pay at most `amount` of token 1 up to a root price; returns (paid, bought)."""
-    number, count, roots = market.number, market.count, market.roots
+    number, tally, roots = market.number, market.tally, market.roots
     left, bought, last = amount, 0.0, roots.shape[0] - 1
     while left > 0.0 and number[ROOT] < limit:
-        root, liquidity, tick = number[ROOT], number[LIQUIDITY], count[ABOVE]
+        root, liquidity, tick = number[ROOT], number[LIQUIDITY], tally[ABOVE]
         edge = roots[min(tick, last)]
         goal = min(edge, limit)
         if liquidity > 0.0:
@@ -213,14 +213,14 @@ def buy(market, amount, limit):  # type: ignore[no-untyped-def]
             break
         if goal == edge and left > 0.0:
             cross(market, tick, 1.0)
-    count[SWAPS] += 1
+    tally[SWAPS] += 1
     return amount - left, bought
 
 
 @kernel
 def growth_inside(market, lower, upper):  # type: ignore[no-untyped-def]
     """Return the fees per unit of liquidity earned between two ticks so far."""
-    number, ticks, at = market.number, market.ticks, market.count[BELOW]
+    number, ticks, at = market.number, market.ticks, market.tally[BELOW]
     below0, below1 = ticks[lower, OUTSIDE0], ticks[lower, OUTSIDE1]
     above0, above1 = ticks[upper, OUTSIDE0], ticks[upper, OUTSIDE1]
     if lower > at:
@@ -233,7 +233,7 @@ def growth_inside(market, lower, upper):  # type: ignore[no-untyped-def]
 @kernel
 def change_tick(market, tick, gross, net):  # type: ignore[no-untyped-def]
     """Add liquidity to an edge of a range, or take it away."""
-    number, count, ticks = market.number, market.count, market.ticks
+    number, tally, ticks = market.number, market.tally, market.ticks
     before = ticks[tick, GROSS]
     after = before + gross
     if gross < 0.0 and after < 1e-6:
@@ -245,15 +245,15 @@ def change_tick(market, tick, gross, net):  # type: ignore[no-untyped-def]
         ticks[tick, OUTSIDE0] = number[GROWTH0] if is_below else 0.0
         ticks[tick, OUTSIDE1] = number[GROWTH1] if is_below else 0.0
         if is_below:
-            count[BELOW] = max(count[BELOW], tick)
+            tally[BELOW] = max(tally[BELOW], tick)
         else:
-            count[ABOVE] = min(count[ABOVE], tick)
+            tally[ABOVE] = min(tally[ABOVE], tick)
     elif before > 0.0 and after == 0.0:
         ticks[tick, NET] = 0.0
-        if tick == count[BELOW]:
-            count[BELOW] = next_below(ticks, tick - 1)
-        if tick == count[ABOVE]:
-            count[ABOVE] = next_above(ticks, tick + 1)
+        if tick == tally[BELOW]:
+            tally[BELOW] = next_below(ticks, tick - 1)
+        if tick == tally[ABOVE]:
+            tally[ABOVE] = next_above(ticks, tick + 1)
 
 
 @kernel
@@ -275,7 +275,7 @@ def enter(market, row):  # type: ignore[no-untyped-def]
     stakes[row, CASH1] -= liquidity * (root - low)
     change_tick(market, lower, liquidity, liquidity)
     change_tick(market, upper, liquidity, -liquidity)
-    if lower <= market.count[BELOW] < upper:
+    if lower <= market.tally[BELOW] < upper:
         number[LIQUIDITY] += liquidity
     stakes[row, INSIDE0], stakes[row, INSIDE1] = growth_inside(market, lower, upper)
 
@@ -293,7 +293,7 @@ def leave(market, row):  # type: ignore[no-untyped-def]
     fees0, fees1 = inside0 - stakes[row, INSIDE0], inside1 - stakes[row, INSIDE1]
     stakes[row, CASH0] += liquidity * (high - root) / (root * high) + liquidity * fees0
     stakes[row, CASH1] += liquidity * (root - low) + liquidity * fees1
-    if lower <= market.count[BELOW] < upper:
+    if lower <= market.tally[BELOW] < upper:
         number[LIQUIDITY] -= liquidity
     change_tick(market, lower, -liquidity, -liquidity)
     change_tick(market, upper, -liquidity, liquidity)
@@ -313,7 +313,7 @@ def recenter(market, row):  # type: ignore[no-untyped-def]
     market.ranges[row, 0] = lower
     market.ranges[row, 1] = max(min(center + half, N_TICKS - 1), lower + 1)
     enter(market, row)
-    market.count[MOVES] += 1
+    market.tally[MOVES] += 1
 
 
 @kernel
@@ -325,7 +325,7 @@ def swap_wide(market, amount, side):  # type: ignore[no-untyped-def]
     bought = number[gives] * net / (number[pays] + net)
     number[pays] += amount
     number[gives] -= bought
-    market.count[SWAPS] += 1
+    market.tally[SWAPS] += 1
     return bought
 
 
@@ -384,7 +384,7 @@ def liquidate(market, row):  # type: ignore[no-untyped-def]
         number[LOSS] += loans[row, 1] * index
         loans[row, 1] = 0.0
     sell(market, seized, 0.0)
-    market.count[LIQUIDATIONS] += 1
+    market.tally[LIQUIDATIONS] += 1
 
 
 # --- a block -------------------------------------------------------------------------------------
@@ -439,9 +439,9 @@ def act(market, n, key):  # type: ignore[no-untyped-def]
 def advance(binding, seed, n_blocks, is_shuffled):  # type: ignore[no-untyped-def]
     """Run some blocks."""
     (market,) = unpack(binding)
-    number, count = market.number, market.count
+    number, tally = market.number, market.tally
     for _ in range(n_blocks):
-        key = key_of(seed, count[BLOCK])
+        key = key_of(seed, tally[BLOCK])
         own = mixed(key ^ uint64(_MIX2))
         z = normal(bits(own, 0, 0), bits(own, 0, 1))
         number[PRICE] *= math.exp(-0.5 * VOLATILITY * VOLATILITY + VOLATILITY * z)
@@ -450,8 +450,8 @@ def advance(binding, seed, n_blocks, is_shuffled):  # type: ignore[no-untyped-de
         if is_shuffled:
             shuffle(market.queue, n, key)
         act(market, n, key)
-        count[ACTIONS] += n
-        count[BLOCK] += 1
+        tally[ACTIONS] += n
+        tally[BLOCK] += 1
 
 
 @kernel(inline=False)
@@ -477,7 +477,7 @@ class Yardstick:
         n_providers = len(given.cash)
         self.market = Market(
             number=np.zeros(10),
-            count=np.zeros(8, np.int64),
+            tally=np.zeros(8, np.int64),
             wallets=np.column_stack([given.token0, given.token1]),
             ranges=np.column_stack([given.lower, given.upper]),
             stakes=np.zeros((n_providers, 5)),
@@ -488,11 +488,11 @@ class Yardstick:
         )
         self.market.stakes[:, CASH0] = given.cash / START
         self.market.stakes[:, CASH1] = given.cash
-        number, count = self.market.number, self.market.count
+        number, tally = self.market.number, self.market.tally
         number[[PRICE, INDEX]] = START, 1.0
         number[[RESERVE0, RESERVE1]] = given.reserve / START, given.reserve
         number[ROOT] = math.sqrt(START) * (1.0 + 1e-7)  # not on a tick
-        count[[BELOW, ABOVE]] = -1, N_TICKS
+        tally[[BELOW, ABOVE]] = -1, N_TICKS
         self._binding = bind(self.market)
         _enter_all(self._binding.ctypes.data)
 
@@ -504,5 +504,5 @@ class Yardstick:
     def work(self) -> dict[str, int]:
         """What has happened so far."""
         names = ("swaps", "liquidations", "re-centerings", "crossings", "actions")
-        counts = self.market.count[[SWAPS, LIQUIDATIONS, MOVES, CROSSINGS, ACTIONS]]
+        counts = self.market.tally[[SWAPS, LIQUIDATIONS, MOVES, CROSSINGS, ACTIONS]]
         return dict(zip(names, counts.tolist(), strict=True))

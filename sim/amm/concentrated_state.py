@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from sim.amm.position_index import mix
+from sim.amm.position_index import enter_number
 from sim.amm.tick_math import (
     MAX_SQRT_PRICE,
     MAX_TICK,
@@ -21,7 +21,7 @@ from sim.amm.tick_math import (
     max_liquidity_per_tick,
 )
 from sim.errors import InputError, RefusedError
-from sim.kernel import I8, columnar, records
+from sim.kernel import I8, bind, columnar, kernel, records, view_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -186,17 +186,25 @@ def _with_positions(state: ConcentratedState, n_positions: int) -> ConcentratedS
     position = _table(POSITION, n_positions)
     position[:n_old] = state.position
     position["pool"][n_old:] = -1
-    position["next_free"][n_old:] = [*range(n_old + 1, n_positions), state.free_position[0]]
+    position["next_free"][n_old:] = np.arange(n_old + 1, n_positions + 1)
+    position["next_free"][-1] = state.free_position[0]
     index = np.full(1 << (2 * n_positions - 1).bit_length(), -1, np.int64)
-    for number in np.flatnonzero(position["pool"] >= 0):
-        value = 0
-        for name in ("pool", "group", "account", "tick_lower", "tick_upper"):
-            value = mix.py_func(value, int(position[name][number]))
-        place = value & (len(index) - 1)
-        while index[place] >= 0:
-            place = (place + 1) & (len(index) - 1)
-        index[place] = number
-    return ConcentratedState(state.pool, state.tick, position, index, np.array([n_old], np.int64))
+    free = np.array([n_old], np.int64)
+    made = ConcentratedState(state.pool, state.tick, position, index, free)
+    _fill_index(bind(made).ctypes.data)
+    return made
+
+
+@kernel(inline=False)
+def _fill_index(binding):  # type: ignore[no-untyped-def]
+    """Enter every position into an empty index."""
+    (pools,) = _unpack(binding)
+    for number in range(pools.position.shape[0]):
+        if pools.position[number].pool >= 0:
+            enter_number(pools, number)
+
+
+_unpack = view_of(ConcentratedState)
 
 
 def _with_ticks(state: ConcentratedState, n_tick_slots: int) -> ConcentratedState:

@@ -125,6 +125,33 @@ def range_around(price: float, half_width: float | None, spacing: int) -> tuple[
     return max(lower, -most), min(max(upper, lower + spacing), most)
 
 
+@kernel(inline=False)
+def _ranges(root_price, half_width, spacing, bounds):  # type: ignore[no-untyped-def]
+    most = MAX_TICK // spacing * spacing
+    for k in range(half_width.shape[0]):
+        root = math.sqrt(1.0 - half_width[k])
+        lower = int(tick_at_sqrt_price(root_price * root)) // spacing * spacing
+        upper = -(-int(tick_at_sqrt_price(root_price / root)) // spacing) * spacing
+        bounds[k, 0] = max(lower, -most)
+        bounds[k, 1] = min(max(upper, lower + spacing), most)
+
+
+def ranges_around(price: float, half_width: np.ndarray, spacing: int) -> np.ndarray:
+    """Return `range_around` of many widths.
+
+    Parameters
+    ----------
+    half_width : float64, (n,), fraction
+
+    Returns
+    -------
+    int64, (n, 2), ticks
+    """
+    bounds = np.zeros((len(half_width), 2), np.int64)
+    _ranges(math.sqrt(price), half_width, spacing, bounds)
+    return bounds
+
+
 class _Start(NamedTuple):
     """How a pool begins."""
 

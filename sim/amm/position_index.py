@@ -51,6 +51,16 @@ def home_of_number(pools, number):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def enter_number(pools, number):  # type: ignore[no-untyped-def]
+    """Enter a position into the index."""
+    mask = pools.position_index.shape[0] - 1
+    place = home_of_number(pools, number)
+    while pools.position_index[place] >= 0:
+        place = (place + 1) & mask
+    pools.position_index[place] = number
+
+
+@kernel
 def add_position(pools, row, group, account, tick_lower, tick_upper):  # type: ignore[no-untyped-def]
     """Take the first free number for a key; the caller has seen that there is one."""
     number = pools.free_position[0]
@@ -58,11 +68,7 @@ def add_position(pools, row, group, account, tick_lower, tick_upper):  # type: i
     pools.free_position[0] = position.next_free
     position.pool, position.group, position.account = row, group, account
     position.tick_lower, position.tick_upper = tick_lower, tick_upper
-    mask = pools.position_index.shape[0] - 1
-    place = home_of_number(pools, number)
-    while pools.position_index[place] >= 0:
-        place = (place + 1) & mask
-    pools.position_index[place] = number
+    enter_number(pools, number)
     return number
 
 
