@@ -28,8 +28,8 @@ from sim.orders import (
     UNWIND_REPAY,
     USE_AS_COLLATERAL,
 )
+from sim.plan import PopulationPlan, VenuePlan
 from sim.trial import ACTORS, small_plan
-from sim.world import PopulationPlan, VenuePlan
 
 HOME, OTHER = "home", "other"
 
