@@ -200,6 +200,7 @@ def test_a_world_knows_its_parts_by_name():
         "row",
         "sign",
         "side",
+        "term",
         "endow",
     ],
 )
