@@ -21,12 +21,13 @@ import numpy as np
 
 from sim.check import check_config, run_twice
 from sim.errors import EngineError, InvariantError
+from sim.plan import PopulationPlan, WorldPlan
 from sim.python_turn import PythonTurn
 from sim.registry import Config, PopulationKind, PopulationSite
 from sim.snapshots import fingerprint, state_hash
 from sim.status import Status
 from sim.units import ticks
-from sim.world import PopulationPlan, World, WorldPlan
+from sim.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

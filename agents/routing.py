@@ -20,8 +20,9 @@ from sim.status import Status
 from sim.venues import draft_swap, quote
 
 if TYPE_CHECKING:
+    from sim.plan import VenuePlan
     from sim.registry import PopulationSite
-    from sim.world import VenuePlan, World
+    from sim.world import World
 
 OK = int(Status.OK)
 _GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0

@@ -15,11 +15,12 @@ from sim.errors import InputError
 from sim.exchange import ExchangeConfig
 from sim.fee_market import EIP1559, FEE_MARKETS
 from sim.model import Model
+from sim.plan import ChainPlan, PopulationPlan, TokenPlan, VenuePlan, WorldPlan
 from sim.reference.conditions import make_conditions
 from sim.reference.impact import make_impact, make_venue_terms
 from sim.reference.paths import make_paths
 from sim.units import ticks
-from sim.world import ChainPlan, PopulationPlan, TokenPlan, VenuePlan, World, WorldPlan
+from sim.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -52,11 +52,12 @@ def _population(group: Group, chain: str, market: str) -> list[str]:
     pairs = ", ".join(f"[{share:g}, {factor:.5g}]" for share, factor in book.quantiles)
     errors = ", ".join(f"{error:.2g}" for error in book.share_errors)
     told = f"standard error {sizes.log_sd_error:.2g}; distance {sizes.lognormal_distance:.2g}"
-    suffix = f"-mode-{group.mode}" if group.mode else ""
+    name = f"borrowers-{group.collateral}-{group.debt}"
     if group.mode:
+        name += f"-mode-{group.mode}"
         place.append(f'    efficiency_mode: "{group.mode}" # the label of that mode in the market')
     return [
-        f"  borrowers-{group.collateral}-{group.debt}{suffix}: # {book.n_unsafe} with health below 1",
+        f"  {name}: # {book.n_unsafe} with health below 1",
         "    kind: borrowers",
         *place,
         f"    collateral: {group.collateral}",

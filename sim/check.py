@@ -24,11 +24,12 @@ import numpy as np
 from sim.errors import InvariantError
 from sim.interpreted import interpreted
 from sim.orders import CHAINED
+from sim.plan import VenuePlan
 from sim.sample_check import check_samples
 from sim.snapshots import changed, state_hash
 from sim.status import Status
 from sim.trial import N_ACTORS, Outcome, Request, Trial, actors, small_plan
-from sim.world import VenuePlan, World
+from sim.world import World
 
 if TYPE_CHECKING:
     from sim.registry import Config, Mechanism

@@ -21,18 +21,12 @@ from sim.kernel import bind, blank, invoke, kernel, view_of
 from sim.ledger import balance_of
 from sim.mempool import Outbox, join, post
 from sim.orders import ORDER, QUOTE
+from sim.plan import ChainPlan, PopulationPlan, TokenPlan, VenuePlan, WorldPlan
 from sim.registry import Config, PopulationKind
 from sim.snapshots import changed, state_of
 from sim.status import Status
 from sim.venues import Venues, draft
-from sim.world import (
-    ChainPlan,
-    PopulationPlan,
-    TokenPlan,
-    VenuePlan,
-    World,
-    WorldPlan,
-)
+from sim.world import World
 
 ACTORS = "actors"  # the accounts that send the orders of a trial
 N_ACTORS = 4

@@ -7,16 +7,14 @@ all into the engine's tables. It names no mechanism and no population: both come
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
 from sim.agenda import PYTHON, PYTHON_RANK, Agenda, has_room, make_agenda, schedule
 from sim.background import Background, BackgroundConfig, make_background
 from sim.bids import set_policy
-from sim.chain import BLOCK, CHAIN, CLOCK, next_interval, plain_bid
+from sim.chain import BLOCK, CHAIN, CLOCK, next_interval
 from sim.channels import cut_channels
 from sim.draws import stream_id
 from sim.engine import (
@@ -28,162 +26,33 @@ from sim.engine import (
     advance,
 )
 from sim.errors import EngineError, InputError
-from sim.fee_market import FeeMarket
 from sim.holdings import group_balances, holders
-from sim.kernel import bind, blank, kernel, shapes_of, view_of
+from sim.kernel import bind, blank, shapes_of
 from sim.ledger import Ledger, check_conservation, holdings, make_ledger, mint
-from sim.mempool import N_BLOCKS, N_FILLS, Outbox, make_outbox, post, replace_bid, resort
+from sim.mempool import N_BLOCKS, N_FILLS, Outbox, make_outbox
 from sim.orders import ORDER
 from sim.outside import GENESIS, OUTSIDE, OUTSIDE_ACCOUNTS
+from sim.plan import PopulationPlan, TokenPlan, WorldPlan, number_of
 from sim.prices import Prices, make_prices, update_prices
 from sim.python_turn import PythonTurn
-from sim.reference.conditions import Conditions
-from sim.reference.impact import ImpactState, VenueTerms
 from sim.registry import (
     Claim,
     Columns,
     Liquidations,
     Mechanism,
-    PopulationKind,
     PopulationSite,
     VenueSite,
 )
 from sim.status import OK, Status
+from sim.submission import OrderTerms, refresh, replace_order, resort_chain, submit
 from sim.units import GWEI, seconds, ticks
-from sim.venues import NO_TOKEN, Venues, draft, make_venues
+from sim.venues import NO_TOKEN, Venues, make_venues
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
 _CALLS = 1 << 40  # event keys from here on are the world's own calls
 _BUDGET = 20_000  # events and blocks between two looks at the clock: some 10 ms
-
-
-@dataclass(frozen=True)
-class ChainPlan:
-    """A chain; times in seconds, fees in gwei of the native token."""
-
-    name: str
-    interval_seconds: float
-    is_random: bool
-    gas_limit: int
-    fee_market: FeeMarket
-    base_fee_gwei: float
-    base_fee_floor_gwei: float
-    native: str  # symbol; "": gas is free
-    is_first_come: bool = False  # orders go by arrival, not by bid
-    is_protected: bool = False  # orders that would fail are left out
-    has_nonces: bool = False  # orders of one account go in the order of submission
-    lifetime_seconds: float = 0.0  # of an order in the mempool; 0: no limit
-    pool_gas: int = 0  # that the mempool holds at most; 0: no limit
-    replacement: float = 0.1  # least raise of a bid
-    background: BackgroundConfig | None = None
-
-
-@dataclass(frozen=True)
-class TokenPlan:
-    """A token of a chain; worth `scale` units of an asset, or nothing by itself (asset None)."""
-
-    chain: str
-    symbol: str
-    asset: str | None
-    scale: float = 1.0
-
-
-@dataclass(frozen=True)
-class VenuePlan:
-    """A pool, market or bridge; tokens as (chain, symbol)."""
-
-    name: str
-    mechanism: Mechanism
-    chain: str
-    tokens: tuple[tuple[str, str], ...]
-    config: Any
-    is_pool: bool = True
-
-
-@dataclass(frozen=True)
-class PopulationPlan:
-    """A population of `rows` agents of one kind; its home is `chain`."""
-
-    name: str
-    kind: PopulationKind
-    chain: str
-    rows: int
-    config: Any
-
-
-@dataclass(frozen=True)
-class WorldPlan:
-    """Everything that a world is built from."""
-
-    seed: int
-    horizon_seconds: float
-    step_seconds: float
-    assets: tuple[str, ...]
-    paths: np.ndarray  # float64, (n_assets, n_steps + 1), USD
-    path_step_seconds: float
-    chains: tuple[ChainPlan, ...]
-    tokens: tuple[TokenPlan, ...]
-    venues: tuple[VenuePlan, ...]
-    populations: tuple[PopulationPlan, ...]
-    impact: ImpactState | None = None
-    terms: VenueTerms | None = None
-    conditions: Conditions | None = None
-    without: tuple[str, ...] = ()  # channels that are cut: see `sim.channels`
-    mempool_capacity: int = 16_384
-    fill_capacity: int = 65_536
-
-
-_own = view_of(Outbox, Venues)
-
-
-@kernel(inline=False)
-def _refresh(binding, now):  # type: ignore[no-untyped-def]
-    """Bring prices to now; an address is cheap to pass from Python, a wide state is not."""
-    (prices,) = _own_prices(binding)
-    update_prices(prices, now)
-
-
-_own_prices = view_of(Prices)
-_own_box = view_of(Outbox)
-
-
-@kernel(inline=False)
-def _resort(binding, chain):  # type: ignore[no-untyped-def]
-    """Sort the mempool of a chain anew, after its rule changed."""
-    (box,) = _own_box(binding)
-    resort(box, chain)
-
-
-@kernel(inline=False)
-def _replace(binding, chain, number, tip, max_fee):  # type: ignore[no-untyped-def]
-    (box,) = _own_box(binding)
-    return replace_bid(box, chain, number, tip, max_fee)
-
-
-@kernel(inline=False)
-def _submit(binding, venue, verb, group, row, now, numbers, words):  # type: ignore[no-untyped-def]
-    """Draft and post one order from Python."""
-    box, venues = _own(binding)
-    order = draft(box, venues, venue, verb, group, row, now)
-    if words[6] >= 0:
-        order.chain = words[6]
-        order.max_fee = plain_bid(box.chains[order.chain])
-    order.amount, order.amount1, order.limit, order.price_limit = (
-        numbers[0],
-        numbers[1],
-        numbers[2],
-        numbers[3],
-    )
-    order.tip = numbers[4]
-    order.max_fee += order.tip
-    if numbers[5] > 0.0:
-        order.max_fee = numbers[5]
-    order.a, order.b, order.parent = words[0], words[1], words[2]
-    order.token_in, order.token_out = words[3], words[4]
-    order.expires = words[5]
-    return post(box, order)
 
 
 class World:
@@ -291,11 +160,11 @@ class World:
 
     def chain(self, name: str) -> int:
         """Return the number of a chain."""
-        return _find(name, self.chain_names, "chain")
+        return number_of(name, self.chain_names, "chain")
 
     def venue(self, name: str) -> int:
         """Return the number of a venue."""
-        return _find(name, self.venue_names, "venue")
+        return number_of(name, self.venue_names, "venue")
 
     def token(self, chain: str, symbol: str) -> int:
         """Return the number of a token of a chain."""
@@ -306,11 +175,11 @@ class World:
 
     def asset(self, name: str) -> int:
         """Return the number of an asset of the reference market."""
-        return _find(name, self.asset_names, "asset")
+        return number_of(name, self.asset_names, "asset")
 
     def group(self, name: str) -> int:
         """Return the number of an account group: a population or a kind of mechanism."""
-        return _find(name, self.group_names, "population or mechanism")
+        return number_of(name, self.group_names, "population or mechanism")
 
     def event_number(self, name: str) -> int:
         """Return the number that an event kind of a mechanism has in the engine's tables."""
@@ -559,6 +428,10 @@ class World:
             "on_event": on_event,
             "event_binding": event_binding,
         }
+        self._bind_engine(columns)
+
+    def _bind_engine(self, columns: dict[str, Any]) -> None:
+        """Make the engine's tables of handlers, and the bindings that Python calls it by."""
         self.tables = Tables(
             **{name: np.array(column, np.int64) for name, column in columns.items()},
             clock=self._clock,
@@ -617,7 +490,7 @@ class World:
 
     def refresh_prices(self) -> None:
         """Bring the prices of all tokens to now."""
-        _refresh(self._price_binding, self.now)
+        refresh(self._price_binding, self.now)
 
     def schedule_python(self, tick: int, key: int) -> None:
         """Call `on_python(key)` at a tick, after blocks and samples of that tick."""
@@ -725,25 +598,7 @@ class World:
         self.on_blocks(self._blocks[:n_blocks])
 
     def submit(
-        self,
-        venue: str,
-        verb: str,
-        population: str,
-        row: int,
-        *,
-        amount: float = 0.0,
-        amount1: float = 0.0,
-        limit: float = 0.0,
-        price_limit: float = 0.0,
-        a: int = 0,
-        b: int = 0,
-        token_in: str | None = None,
-        token_out: str | None = None,
-        chain: str | None = None,
-        tip_gwei: float = 0.0,
-        max_fee_gwei: float = 0.0,
-        expires_in: float = 600.0,
-        parent: int = 0,
+        self, venue: str, verb: str, population: str, row: int, **terms: Unpack[OrderTerms]
     ) -> int:
         """Submit an order from Python; returns its number, or -1 when the mempool is full.
 
@@ -751,47 +606,14 @@ class World:
         ----------
         venue, verb : names, such as "eth-dai" and "swap"
         population, row : the account that sends it
-        amount, amount1, limit, price_limit, a, b : arguments of the verb; a swap takes the side in
-        `a`
-            (0 pays token 0), at most `amount` in and at least `limit` out
-        token_in, token_out : "chain/symbol", for a trade on the reference market
-        chain : where to send it; the venue's own when left out (a bridge also takes its other
-        chain) tip_gwei, max_fee_gwei : gwei; 0: no tip, twice the base fee of now expires_in :
-        seconds
+        terms : of the order, see `OrderTerms`
 
         Raises
         ------
         InputError
             A name or row does not exist, or a number is out of range; says what is allowed.
         """
-        number = self.venue(venue)
-        mechanism = self.plan.venues[number].mechanism
-        verbs = [v.name for v in mechanism.verbs]
-        offset = _find(verb, verbs, f"verb of {mechanism.kind}")
-        group = self.group(population)
-        _check_whole(row=row, a=a, b=b, parent=parent)
-        if not 0 <= row < self.group_rows[group]:
-            raise InputError(
-                f"{population} has no row {row}; rows run from 0 to {self.group_rows[group] - 1}"
-            )
-        _check_numbers(amount=amount, amount1=amount1, limit=limit, price_limit=price_limit)
-        _check_numbers(
-            math.nextafter(math.inf, 0.0),
-            tip_gwei=tip_gwei, max_fee_gwei=max_fee_gwei, expires_in=expires_in,
-        )  # fmt: skip
-        sold, bought = self._named_token(token_in), self._named_token(token_out)
-        if mechanism.quote is not None and verb == "swap":
-            if a not in (0, 1):
-                raise InputError(f"the side of a swap is {a}; it must be 0 or 1")
-            pair = int(self.venues.token0[number]), int(self.venues.token1[number])
-            sold, bought = pair[a], pair[1 - a]
-        numbers = np.array(
-            [amount, amount1, limit, price_limit, tip_gwei * GWEI, max_fee_gwei * GWEI]
-        )
-        expires = self.now + ticks(expires_in)
-        on_chain = -1 if chain is None else self.chain(chain)
-        words = np.array([a, b, parent, sold, bought, expires, on_chain], np.int64)
-        return int(_submit(self._own_binding, number, offset, group, row, self.now, numbers, words))
+        return submit(self, self._own_binding, (venue, verb), (population, row), terms)
 
     def replace_bid(self, chain: str, order: int, *, tip_gwei: float, max_fee_gwei: float) -> bool:
         """Raise the bid of an order that waits, by its number; returns whether it was accepted.
@@ -800,15 +622,12 @@ class World:
         that replaces another; a tip of zero may stay.
         """
         tip, max_fee = tip_gwei * GWEI, max_fee_gwei * GWEI
-        status = _replace(self._box_binding, self.chain(chain), order, tip, max_fee)
+        status = replace_order(self._box_binding, self.chain(chain), order, tip, max_fee)
         return int(status) == OK
 
     def resort(self, chain: int) -> None:
         """Sort the mempool of a chain anew, after a rule of it changed."""
-        _resort(self._box_binding, chain)
-
-    def _named_token(self, name: str | None) -> int:
-        return -1 if name is None else _find(name, self.token_names, "token")
+        resort_chain(self._box_binding, chain)
 
     # --- reading ---------------------------------------------------------------------------------
 
@@ -935,25 +754,3 @@ class World:
 def empty_state(kind: type) -> Any:
     """Return a state of a NamedTuple type without rows."""
     return kind(*(np.zeros((0,) * ndim, dtype) for dtype, ndim in shapes_of(kind).values()))
-
-
-def _check_whole(**numbers: Any) -> None:
-    """Refuse numbers that are not whole, which would be cut."""
-    for name, value in numbers.items():
-        if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
-            raise InputError(f"{name} is {value!r}; it must be a whole number")
-
-
-def _check_numbers(most: float = math.inf, **numbers: float) -> None:
-    """Refuse NaN, what is below 0 and what is beyond the most."""
-    for name, value in numbers.items():
-        if not 0.0 <= value <= most:
-            allowed = "at least 0" if most == math.inf else "at least 0 and finite"
-            raise InputError(f"{name} is {value:g}; it must be {allowed}")
-
-
-def _find(name: str, known: Sequence[str] | Mapping[str, Any], what: str) -> int:
-    names = list(known)
-    if name not in names:
-        raise InputError(f"no {what} '{name}'; there are: {', '.join(names) or 'none'}")
-    return names.index(name)

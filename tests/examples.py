@@ -32,8 +32,8 @@ from sim.orders import (
     USE_AS_COLLATERAL,
 )
 from sim.outside import GENESIS, OUTSIDE
+from sim.plan import PopulationPlan, VenuePlan
 from sim.trial import ACTORS, small_plan
-from sim.world import PopulationPlan, VenuePlan
 
 HOME, OTHER = "home", "other"
 

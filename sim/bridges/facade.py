@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sim.bridges.lock_and_mint import (
+from sim.bridges.escrow import (
     MINTED,
     RELEASED,
     LockAndMintState,

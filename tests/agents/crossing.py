@@ -8,9 +8,10 @@ from sim import exchange
 from sim.amm import constant_product
 from sim.bridges import liquidity_network, lock_and_mint
 from sim.fee_market import EIP1559
+from sim.plan import ChainPlan, PopulationPlan, TokenPlan, VenuePlan, WorldPlan
 from sim.status import Status
 from sim.units import HOUR, ticks
-from sim.world import ChainPlan, PopulationPlan, TokenPlan, VenuePlan, World, WorldPlan
+from sim.world import World
 
 PRICE = 1.0  # USD, of the stablecoin
 POOL_USD = 4_000_000.0

@@ -17,10 +17,11 @@ from sim.ledger import burn
 from sim.lending.building import enter, open_positions, reserve_of
 from sim.lending.state import LendingState
 from sim.orders import FILL, ROUTINE, split_cause
+from sim.plan import PopulationPlan
 from sim.registry import Config, PopulationKind
 from sim.status import Status
 from sim.units import ticks
-from sim.world import PopulationPlan, World
+from sim.world import World
 from tests.worlds import Log, planned
 
 OK = int(Status.OK)

@@ -12,9 +12,10 @@ from sim.errors import InputError
 from sim.graph import token_graph
 from sim.optimal_trade import append_pool, best_chain_amount
 from sim.orders import FILL, split_cause
+from sim.plan import PopulationPlan
 from sim.status import Status
 from sim.units import ticks
-from sim.world import PopulationPlan, World
+from sim.world import World
 from tests.worlds import HANDS, Log, planned, run, swap
 
 OK, LEG_FAILED = int(Status.OK), int(Status.LEG_FAILED)

@@ -11,9 +11,10 @@ from sim.errors import InputError
 from sim.exchange import ExchangeConfig
 from sim.feeds import Feeds
 from sim.orders import FILL, split_cause
+from sim.plan import PopulationPlan
 from sim.trial import small_plan
 from sim.units import ticks
-from sim.world import PopulationPlan, World
+from sim.world import World
 from tests.examples import ENGLISH, VAULTS, config_of, feeds, people_of, venue
 from tests.worlds import Log
 

@@ -20,11 +20,12 @@ from sim.lending.building import enter, open_positions, reserve_of
 from sim.lending.near_accounts import NearAccounts
 from sim.lending.state import LendingState
 from sim.orders import ACCRUAL, FILL, split_cause
+from sim.plan import PopulationPlan
 from sim.registry import Config, PopulationKind
 from sim.status import Status
 from sim.units import GWEI, ticks
 from sim.venues import Venues
-from sim.world import PopulationPlan, World
+from sim.world import World
 from tests.worlds import Log, planned
 
 OK, LEG_FAILED = int(Status.OK), int(Status.LEG_FAILED)

@@ -15,10 +15,10 @@ from agents.pool_history import IS_CALM, IS_FRIGHTENING, LAST_FRIGHT, STEP
 from sim.amm import concentrated_venue
 from sim.amm.concentrated_state import ConcentratedState
 from sim.errors import InputError
+from sim.plan import PopulationPlan, VenuePlan
 from sim.status import Status
 from sim.trial import CHAINS, small_plan
 from sim.units import GWEI, HOUR, TICKS_PER_SECOND, ticks
-from sim.world import PopulationPlan, VenuePlan
 from tests.worlds import Log, bench, run, world_of
 
 BLOCK = ticks(12.0)

@@ -22,11 +22,12 @@ from sim.lending.settings import LendingConfig
 from sim.lending.state import LendingState
 from sim.oracles.oracle import OracleConfig
 from sim.orders import FILL, split_cause
+from sim.plan import PopulationPlan, VenuePlan
 from sim.registry import Config, PopulationKind
 from sim.status import Status
 from sim.trial import small_plan
 from sim.units import ticks
-from sim.world import PopulationPlan, VenuePlan, World
+from sim.world import World
 
 HOME = "home"
 SUPPLIED = 1_000_000.0  # USD of all suppliers

@@ -7,9 +7,10 @@ from experiments.kinds import populations
 from sim.cdp.reading import book_at_own_prices
 from sim.cdp.state import CdpState
 from sim.feeds import Feeds
+from sim.plan import PopulationPlan
 from sim.trial import small_plan
 from sim.units import ticks
-from sim.world import PopulationPlan, World
+from sim.world import World
 from tests.examples import VAULTS, config_of, people_of, venue
 from tests.worlds import Log
 

@@ -8,7 +8,7 @@ import pytest
 from agents.liquidity_plans import LEAVER
 from experiments.composition import build, plan_of
 from experiments.scenario import load_scenario
-from sim.bridges.lock_and_mint import LockAndMintState
+from sim.bridges.escrow import LockAndMintState
 from sim.channels import ROLES, absorbed_by_channel, channels_of
 from sim.errors import InputError
 from sim.feeds import INSTANT, Feeds

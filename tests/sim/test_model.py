@@ -14,8 +14,9 @@ import pytest
 from sim.errors import InputError, UndertowError
 from sim.fee_market import EIP1559
 from sim.model import Model, Priority, Schedule
+from sim.plan import ChainPlan, TokenPlan, WorldPlan
 from sim.units import ticks
-from sim.world import ChainPlan, TokenPlan, World, WorldPlan
+from sim.world import World
 
 
 class FakeWorld:

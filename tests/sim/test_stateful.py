@@ -7,10 +7,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from experiments.kinds import mechanisms
 from sim.check import joint_swaps, random_order, send_and_judge
+from sim.plan import VenuePlan
 from sim.status import Status
 from sim.trial import Trial, actors, small_plan
 from sim.units import ticks
-from sim.world import VenuePlan
 from tests.examples import MECHANISMS, feeds, open_books, open_vaults
 
 SEEDS = st.integers(0, 2**32 - 1)

@@ -183,6 +183,10 @@ def test_a_world_knows_its_parts_by_name():
         (lambda world: world.submit("eth-usd", "swap", HANDS, 64), "rows run from 0 to 63"),
         (lambda world: world.submit("eth-usd", "swap", HANDS, -1), "has no row -1"),
         (lambda world: world.submit("eth-usd", "swap", HANDS, 0, a=2), "the side of a swap is 2"),
+        (
+            lambda world: world.submit("eth-usd", "swap", HANDS, 0, tip=2),
+            "an order has no 'tip'; it has amount, amount1, ",
+        ),
         (lambda world: world.endow(1, 0, 0, -1.0), "cannot be given -1.0"),
     ],
     ids=[
@@ -196,6 +200,7 @@ def test_a_world_knows_its_parts_by_name():
         "row",
         "sign",
         "side",
+        "term",
         "endow",
     ],
 )

@@ -9,10 +9,11 @@ from sim.bridges import liquidity_network, lock_and_mint
 from sim.fee_market import EIP1559
 from sim.kernel import kernel, view_of
 from sim.mempool import Outbox, post
+from sim.plan import ChainPlan, PopulationPlan, TokenPlan, VenuePlan, WorldPlan
 from sim.registry import Config, PopulationKind
 from sim.units import ticks
 from sim.venues import Venues, draft
-from sim.world import ChainPlan, PopulationPlan, TokenPlan, VenuePlan, World, WorldPlan
+from sim.world import World
 
 HOME_BLOCK, OTHER_BLOCK = 12.0, 2.0
 TOKENS_EACH = 1_000.0
