@@ -14,6 +14,7 @@ from sim.lending.isolated_facade import IsolatedMarket
 from sim.orders import BORROW, FLASH_LOAN, FLASH_REPAY, LIQUIDATE, WITHDRAW
 from sim.status import Status
 from sim.trial import Request, Trial, actors, small_plan
+from sim.units import ticks
 from tests.examples import FED, PAIR, POOL, config_of, feeds, open_books, venue
 
 DAY = 86_400.0
@@ -220,6 +221,25 @@ def test_at_full_utilization_collateral_is_still_paid_out_and_claims_are_not():
     market.withdraw_collateral("ann", 1.0)
     market.set_price(0.55)
     assert market.liquidate("ann", repaid=1_000.0).seized > 1_000.0
+
+
+def test_a_withdrawal_of_collateral_writes_the_interest_of_the_loan_down():
+    market = used(0.5)
+    market.market.now += ticks(DAY)
+    market.withdraw_collateral("ann", 1.0)
+    assert int(market.market.state.reserves[1]["last_update"]) == ticks(DAY)
+    market = used(0.5)
+    market.market.now += ticks(DAY)
+    market.supply_collateral("ann", 1.0)
+    assert int(market.market.state.reserves[1]["last_update"]) == 0
+
+
+def test_the_adaptive_curve_has_no_slopes_to_set():
+    guardian = used(0.5).market.guardian("loan")
+    with pytest.raises(InputError, match=r"slope1 .*adaptive curve"):
+        guardian.set_rates(slope1=0.1)
+    guardian.set_rates(reserve_factor=0.2)
+    assert guardian.asset["reserve_factor"] == 0.2
 
 
 AMOUNTS = st.integers(10**18, 10**23)

@@ -91,9 +91,18 @@ class LlammaReference:
                 pays[n] = pays.get(n, 0) + gross_whole
                 paid, got = paid + gross_whole, got + gives[n]
                 gives[n] = 0
+            if self.is_far(n, side):
+                break
             n += step
         self.active = last
         return paid, got
+
+    def is_far(self, n: int, side: int) -> bool:
+        """Return whether a band's top is 50 bands beyond the oracle: nobody trades further."""
+        far, near = self.a**50, (self.a - 1) ** 50
+        if side == 1:
+            return self.top(n) * far < self.price * near
+        return self.top(n) * near > self.price * far
 
     def create(self, user: str, collateral: int, debt: int, n: int) -> bool:
         """Open a loan in the lowest bands that cover its debt; False: too much debt."""

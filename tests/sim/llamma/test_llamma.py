@@ -215,6 +215,17 @@ def test_interest_raises_debts_and_the_prices_of_bands():
     assert market.edges(0)[0] == pytest.approx(top * 1.01)
 
 
+def test_nobody_trades_more_than_fifty_bands_from_the_oracle():
+    """A debt of 10,000 lies more than 50 bands below 2,000; from 1,500 it can be reached."""
+    market = LlammaMarket(2_000.0, **PLAIN)
+    market.create_loan("ann", 10.0, 10_000.0, 4)
+    assert market.position("ann").bands[0] > 50
+    with pytest.raises(RefusedError, match="INSUFFICIENT_LIQUIDITY"):
+        market.exchange(1, 100.0)
+    market.set_price(1_500.0)
+    assert market.exchange(1, 100.0).amount_in == 100.0
+
+
 # --- fees ----------------------------------------------------------------------------------------
 
 
