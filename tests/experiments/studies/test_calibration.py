@@ -1,7 +1,7 @@
 """Verdicts are right as often as they say: coverage, and wrong PASS under looks again and again.
 
-The truth of a requirement lies in a population: drawn from a formula, or the bad debt of 20,000 real
-runs (`bad_debt_of_runs`: nine in ten without, the rest over five orders of magnitude). Samples are
+The truth of a requirement lies in a population: drawn from a formula, or the bad debt of 20,000
+real runs (`bad_debt_of_runs`: nine in ten without, the rest over orders of magnitude). Samples are
 drawn from it with replacement. What a sample of n values does to a verdict is read off
 `estimate` and `decide` once for each n, as the largest count that passes, so that thousands of
 replays cost little.
