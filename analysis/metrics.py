@@ -338,8 +338,8 @@ def _bad_debt(run: _Run) -> dict[str, float]:
 def _liquidations(run: _Run) -> dict[str, float]:
     if not run.has_lending:
         return dict.fromkeys(LIQUIDATION_NAMES, math.nan)
-    tables = (run.table(name) for name in ("positions", "lending", "liquidations"))
-    return liquidation_summary(*tables, run.start)
+    positions, markets = run.table("positions"), run.table("lending")
+    return liquidation_summary(positions, markets, run.table("liquidations"), run.start)
 
 
 def _usage(run: _Run) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 Sweeps a small lending market whose collateral may gap, some 30 minutes of one core, and writes
 `bad_debt_of_runs.csv` beside this file: the number of runs without bad debt, and the share of debt
-that went bad in every other one. Nine runs in ten end without; the rest spread over five orders of
+that went bad in every other one. Nine runs in ten end without; the rest spread over orders of
 magnitude, as liquidators who keep up with a price that diffuses do not with one that jumps. Stopped
 and started again it goes on.
 """

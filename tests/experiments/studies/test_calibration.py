@@ -1,8 +1,8 @@
 """Verdicts are right as often as they say: coverage, and wrong PASS under looks again and again.
 
-The truth of a requirement lies in a population: drawn from a formula, or the empirical distribution
-of 20,000 values shaped like bad debt (93 % zeros, the rest over four orders of magnitude). Samples
-are drawn from it with replacement. What a sample of n values does to a verdict is read off
+The truth of a requirement lies in a population: drawn from a formula, or the bad debt of 20,000
+real runs (`bad_debt_of_runs`: nine in ten without, the rest over orders of magnitude). Samples are
+drawn from it with replacement. What a sample of n values does to a verdict is read off
 `estimate` and `decide` once for each n, as the largest count that passes, so that thousands of
 replays cost little.
 
@@ -24,6 +24,7 @@ from experiments.studies.estimates import (
     clopper_pearson,
     decide,
     estimate,
+    is_inflated,
     order_bounds,
 )
 from experiments.studies.extremes import search_confidence
@@ -33,16 +34,19 @@ from experiments.studies.store import Store
 from experiments.studies.study import shipped_studies
 from experiments.studies.sweep import sweep
 from experiments.studies.worker import Job, run_one
+from tests.experiments.studies import bad_debt_of_runs
 
 LOOKS = tuple(200 * 2**k for k in range(8))  # 200 to 25,600 runs, doubled while undecided
 REPLAYS = 10_000
 
 
-def bad_debts() -> np.ndarray:
-    """Return the empirical distribution: float64, (20,000,), share of debt."""
-    rng = np.random.default_rng(2020)
-    sizes = np.exp(-7.0 + 2.0 * rng.standard_normal(20_000))
-    return np.where(rng.random(20_000) < 0.07, sizes, 0.0)
+def test_the_empirical_distribution_is_of_enough_runs_and_mostly_zero():
+    population = bad_debt_of_runs.read()
+    assert len(population) >= 20_000
+    assert 0.85 < (population == 0.0).mean() < 0.97
+    bad = population[population > 0.0]
+    assert bad.max() / np.median(bad) > 10.0  # a tail
+    assert is_inflated(population[:: len(population) // 1_000])
 
 
 # --- coverage ------------------------------------------------------------------------------------
@@ -62,7 +66,7 @@ def share_covering(counts, n, p):
 
 def test_intervals_of_the_share_of_bad_runs_cover_an_empirical_truth():
     # 20,000 samples of 1,000 values: standard error 0.15 %
-    population, threshold = bad_debts(), 1e-4
+    population, threshold = bad_debt_of_runs.read(), 1e-4
     truth = float((population > threshold).mean())
     rng = np.random.default_rng(3)
     counts = [int((rng.choice(population, 1_000) > threshold).sum()) for _ in range(20_000)]
@@ -72,7 +76,7 @@ def test_intervals_of_the_share_of_bad_runs_cover_an_empirical_truth():
 def test_intervals_of_a_tail_quantile_cover_an_empirical_truth():
     # 20,000 samples of 1,000 values: standard error 0.15 %. Of an empirical distribution with
     # ties the quantile is that of its own values.
-    population = np.sort(bad_debts())
+    population = np.sort(bad_debt_of_runs.read())
     truth = population[int(np.ceil(0.97 * len(population))) - 1]
     rng = np.random.default_rng(4)
     hits = 0
@@ -183,8 +187,8 @@ def test_the_largest_value_that_passes_is_wrong_no_more_often_than_stated(write_
 
 
 def test_verdicts_on_an_empirical_distribution_are_right():
-    population = bad_debts()
-    share = float((population > 1e-3).mean())  # some 3 %
+    population = bad_debt_of_runs.read()
+    share = float((population > 1e-3).mean())
     wrong, _ = replay(f"P(x > 0) <= {share * 0.99}", share, 9)
     assert wrong <= 0.05
     right, _ = replay(f"P(x > 0) <= {share * 1.5}", share, 10)
