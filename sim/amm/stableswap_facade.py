@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from sim.amm.pool_arguments import (
     amounts_row,
     check_fee,
@@ -35,6 +33,8 @@ from sim.units import DAY, ticks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import numpy as np
 
 
 class StableSwapPool:
@@ -74,7 +74,7 @@ class StableSwapPool:
             raise InputError(f"rates ({list(rates)}) must be {n} numbers above 0")
         if not 1.0 <= amplification < math.inf:
             raise InputError(f"amplification ({amplification}) must be a number from 1")
-        if not 1.0 <= off_peg_multiplier or not off_peg_multiplier * fee < 1.0:
+        if not off_peg_multiplier >= 1.0 or not off_peg_multiplier * fee < 1.0:
             raise InputError(
                 f"off_peg_multiplier ({off_peg_multiplier}) must be at least 1 and leave the fee "
                 f"({fee}) below 1"
@@ -147,7 +147,7 @@ class StableSwapPool:
         length : seconds, a day or more
         """
         now = self.amplification
-        if not now / MOST_RAMP <= to <= now * MOST_RAMP or not 1.0 <= to:
+        if not now / MOST_RAMP <= to <= now * MOST_RAMP or not to >= 1.0:
             raise InputError(f"to ({to}) must be from 1, and within {MOST_RAMP:g} times {now:g}")
         if not DAY <= length < math.inf:
             raise InputError(f"length ({length}) must be a day ({DAY} s) or more")
@@ -223,7 +223,7 @@ class StableSwapPool:
         pools = self._pools
         pools.work[0] = amounts
         shares = float(change_of(pools, self._terms, 0, sign, self.now))
-        is_fine = 0.0 < sign * shares and pools.supply[0] + shares > 0.0
+        is_fine = sign * shares > 0.0 and pools.supply[0] + shares > 0.0
         if is_fine:
             pools.reserves[0] += sign * amounts
             pools.supply[0] += shares
