@@ -42,7 +42,7 @@ _MOST_ROUNDS = 80
 _EXACT = 1e-8  # of the value, at which the search ends
 _REACH = 1e6  # by which a price may exceed the value of its token
 _KEPT = 12  # last points of the descent whose trades are mixed
-_LINEAR = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
+_LINEAR: Any = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
 
 
 class Market(Protocol):
@@ -84,7 +84,7 @@ class WeightedMarket(NamedTuple):
         bounds = np.sort(np.concatenate([held - given, held - given - np.log(keep)]))
 
         def after(m: float) -> np.ndarray:
-            return np.clip(held, m + given + np.log(keep), m + given)
+            return np.asarray(np.clip(held, m + given + np.log(keep), m + given))
 
         surplus = [float(self.weights @ (after(bound) - held)) for bound in bounds]
         k = int(np.searchsorted(surplus, 0.0))
@@ -95,7 +95,7 @@ class WeightedMarket(NamedTuple):
 
     def _net(self, after: np.ndarray, keep: float) -> np.ndarray:
         change = np.expm1(after - np.log(self.reserves)) * self.reserves
-        return np.where(change > 0.0, -change / keep, -change)
+        return np.asarray(np.where(change > 0.0, -change / keep, -change))
 
 
 class ConstantSumMarket(NamedTuple):
@@ -221,7 +221,7 @@ class _Search:
             options=_LINEAR,
         )
         shadow = -np.asarray(done.ineqlin.marginals)[: len(self.values)] / scale
-        return -float(done.fun), self.values + np.maximum(shadow, 0.0), np.asarray(done.x)
+        return -float(done.fun or 0.0), self.values + np.maximum(shadow, 0.0), np.asarray(done.x)
 
 
 def best_arbitrage(markets: Sequence[Market], values: Sequence[float]) -> Arbitrage:
