@@ -7,8 +7,9 @@ convex set, and
 
 is a convex problem (Angeris, Evans, Chitra and Boyd 2022, Optimal routing for constant function
 market makers). In its dual every token has a price, no lower than its value outside; given prices,
-each pool by itself makes the trade that is worth most, in closed form where its curve has one (Diamandis, Resnick, Chitra and Angeris
-2023, An efficient algorithm for optimal routing through constant function market makers).
+each pool by itself makes the trade that is worth most, in closed form where its curve has one
+(Diamandis, Resnick, Chitra and Angeris 2023, An efficient algorithm for optimal routing through
+constant function market makers).
 
 The dual is not smooth where a pool trades at one price, such as a constant sum. So trades are
 collected, first along a quasi-Newton descent of the dual, then as a linear program over them asks:
@@ -39,9 +40,9 @@ if TYPE_CHECKING:
 OK = int(Status.OK)
 _MOST_ROUNDS = 80
 _EXACT = 1e-8  # of the value, at which the search ends
-_REACH = 1e4  # by which a price may exceed the value of its token
+_REACH = 1e6  # by which a price may exceed the value of its token
 _KEPT = 12  # last points of the descent whose trades are mixed
-_LINEAR = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
+_LINEAR: Any = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
 
 
 class Market(Protocol):
@@ -83,7 +84,7 @@ class WeightedMarket(NamedTuple):
         bounds = np.sort(np.concatenate([held - given, held - given - np.log(keep)]))
 
         def after(m: float) -> np.ndarray:
-            return np.clip(held, m + given + np.log(keep), m + given)
+            return np.asarray(np.clip(held, m + given + np.log(keep), m + given))
 
         surplus = [float(self.weights @ (after(bound) - held)) for bound in bounds]
         k = int(np.searchsorted(surplus, 0.0))
@@ -94,7 +95,7 @@ class WeightedMarket(NamedTuple):
 
     def _net(self, after: np.ndarray, keep: float) -> np.ndarray:
         change = np.expm1(after - np.log(self.reserves)) * self.reserves
-        return np.where(change > 0.0, -change / keep, -change)
+        return np.asarray(np.where(change > 0.0, -change / keep, -change))
 
 
 class ConstantSumMarket(NamedTuple):
@@ -220,7 +221,7 @@ class _Search:
             options=_LINEAR,
         )
         shadow = -np.asarray(done.ineqlin.marginals)[: len(self.values)] / scale
-        return -float(done.fun), self.values + np.maximum(shadow, 0.0), np.asarray(done.x)
+        return -float(done.fun or 0.0), self.values + np.maximum(shadow, 0.0), np.asarray(done.x)
 
 
 def best_arbitrage(markets: Sequence[Market], values: Sequence[float]) -> Arbitrage:
@@ -285,5 +286,5 @@ def _result(search: _Search, value: float, weights: np.ndarray) -> Arbitrage:
         whole[list(market.tokens)] for whole, market in zip(wholes, search.markets, strict=True)
     )
     net = np.maximum(sum(wholes, np.zeros(n)), 0.0)
-    bound = search.bound if np.isfinite(search.bound) else 0.0
+    bound = max(search.bound, value) if search.columns else 0.0  # which differ by rounding
     return Arbitrage(value, bound, net, trades, search.prices)

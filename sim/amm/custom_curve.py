@@ -85,7 +85,7 @@ class CurveConfig(Config):
     ]
     reserves: list[Annotated[float, Field(gt=0.0, le=1e18)]] = Field(
         description="What the pool holds of each token at the start.",
-        json_schema_extra={"unit": "token", "stress": {"liquidity_scale": "multiply"}},
+        json_schema_extra={"unit": "token"},
     )
     parameters: Annotated[list[float], Field(max_length=MOST_TOKENS)] = Field(
         [], description="Numbers that the trading function gets."

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from sim.amm.pool_arguments import (
     amounts_row,
     check_fee,
@@ -35,6 +33,8 @@ from sim.units import DAY, ticks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import numpy as np
 
 
 class StableSwapPool:

@@ -1,4 +1,4 @@
-"""Pools of two to eight tokens: what they hold, their shares, and one venue for each pair of tokens.
+"""Pools of two to eight tokens: what they hold, their shares, a venue for each pair of tokens.
 
 A venue is an edge between two tokens, so a pool of n tokens is n (n - 1) / 2 venues: the one that a
 scenario names trades the first two, and `pairs_of` names the others, as `NAME:A-B`. All of them are

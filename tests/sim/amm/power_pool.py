@@ -1,4 +1,4 @@
-"""Pools by trading functions of our own: weighted, and x^a + y^a (YieldSpace, Niemerg et al. 2020)."""
+"""Pools by trading functions of our own: weighted, and x^a + y^a (Niemerg et al. 2020)."""
 
 import math
 from typing import Literal

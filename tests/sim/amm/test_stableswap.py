@@ -39,7 +39,7 @@ class Pair:
     """A pool with quantum 1 and its reference, given the same verbs."""
 
     def __init__(self, seed):
-        self.random = rng = random.Random(seed)
+        self.random = rng = random.Random(seed)  # noqa: S311 - numbers to try
         n, size = rng.randint(2, 4), 10 ** rng.randint(3, 9)
         decimals = [rng.choice([6, 8, 18]) for _ in range(n)]
         balances = [int(size * rng.uniform(0.05, 1.0) * 10**d) for d in decimals]
