@@ -500,7 +500,9 @@ def _ramp(binding, message):  # type: ignore[no-untyped-def]
     pools, _, venues, _, prices, terms = unpack(binding)
     clock, now = clock_at(message), prices.now[0]
     for row in range(pools.pool.shape[0]):
-        is_moving = terms.ramp_start[row] < now and venues.since[pools.venue[row]] < terms.ramp_end[row]
+        is_moving = (
+            terms.ramp_start[row] < now and venues.since[pools.venue[row]] < terms.ramp_end[row]
+        )
         if is_moving and pools.n_tokens[row] > 0 and venues.chain[pools.venue[row]] == clock.chain:
             show_prices(pools, terms, venues, row, now)
     return OK

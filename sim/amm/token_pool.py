@@ -321,7 +321,9 @@ def place(world: World, sites: Sequence[VenueSite]) -> TokenPools:
     return state
 
 
-def fill(world: World, state: TokenPools, site: VenueSite, amounts: np.ndarray, shares: float) -> None:
+def fill(
+    world: World, state: TokenPools, site: VenueSite, amounts: np.ndarray, shares: float
+) -> None:
     """Give a pool its first reserves, and their shares to the genesis account."""
     state.reserves[site.row, : len(amounts)] = amounts
     state.supply[site.row] = shares
@@ -335,7 +337,9 @@ def claims(world: World, own: Any) -> list[Claim]:
     state: TokenPools = own[0]
     found = []
     for row in np.flatnonzero(state.n_tokens):
-        held = [(int(state.tokens[row, k]), state.reserves[row, k]) for k in range(state.n_tokens[row])]
+        held = [
+            (int(state.tokens[row, k]), state.reserves[row, k]) for k in range(state.n_tokens[row])
+        ]
         account, venue = np.array([state.account[row]], np.int64), int(state.venue[row])
         for group, rows, shares in world.holders(int(state.share[row])):
             part = shares / state.supply[row]
