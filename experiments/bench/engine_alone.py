@@ -8,7 +8,8 @@ import numpy as np
 
 from sim.amm import constant_product
 from sim.fee_market import EIP1559
-from sim.world import ChainPlan, TokenPlan, VenuePlan, World, WorldPlan
+from sim.plan import ChainPlan, TokenPlan, VenuePlan, WorldPlan
+from sim.world import World
 
 _POOL: dict[str, Any] = {
     "kind": "constant_product",

@@ -20,7 +20,7 @@ from experiments.bench.rows import Row
 from experiments.bench.timing import count_for, in_turn, median, timed
 from experiments.console import say
 from sim.amm.concentrated import ConcentratedLiquidityPool
-from sim.amm.constant_product import ConstantProductPool
+from sim.amm.constant_product_facade import ConstantProductPool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

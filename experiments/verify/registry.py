@@ -6,6 +6,7 @@ from experiments.verify import (
     rows_a_contagion,
     rows_a_lending,
     rows_a_pools,
+    rows_a_protocols,
     rows_a_rebalancing,
     rows_a_structures,
     rows_b,
@@ -19,16 +20,12 @@ _TOPICS = (
     rows_a_lending,
     rows_a_contagion,
     rows_a_structures,
+    rows_a_protocols,
 )
 
 # Closed forms whose mechanism is not there. When it is, its row is a function under `@ROWS.row` in
 # the module of its topic, and its line here goes.
 MISSING = {
-    "A9": ("loss of a weighted pool, 80/20: 2.000 bp a day", "weighted pools"),
-    "A12": ("arbitrage over five pools and four tokens: 21.4998", "arbitrage by the convex dual"),
-    "A16": ("adaptive rate of Morpho Blue", "Morpho Blue"),
-    "A26": ("edges and conversion of LLAMMA bands", "LLAMMA"),
-    "A27": ("a swap of a stableswap pool", "stableswap pools"),
     "A28": ("peg keeper, buy-back and mint spread", "peg keepers and algorithmic stablecoins"),
     "A29": ("premium, funding and fills of Synthetix perpetuals", "perpetuals"),
     "A30": ("fills of a virtual market maker", "perpetuals"),

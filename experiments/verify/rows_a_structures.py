@@ -11,7 +11,7 @@ from scipy.stats import norm
 from analysis.funding_liquidity import collateral_velocity, coverage_ratios
 from experiments.verify.rows import EXACT, Finding, Registry, near
 from experiments.verify.rows_a_contagion import worst
-from sim.bridges.liquidity_network import average_rate, weekly_rate
+from sim.bridges.liquidity_fee import average_rate, weekly_rate
 from sim.tranches.waterfall import bear, leverage_of, split_income, tranche_loss
 
 ROWS = Registry()

@@ -158,7 +158,7 @@ def quote_swap(pools, weights, row, side, amount, price_limit):  # type: ignore[
     if net > MAX_IN_RATIO * x:
         return INSUFFICIENT_LIQUIDITY, 0.0, 0.0, 0.0
     out = out_given_in(x, weights[pool, i], y, weights[pool, j], net, quantum)
-    if out > MAX_OUT_RATIO * y or (quantum == 0.0 and not out > 0.0):
+    if quantum == 0.0 and not out > 0.0:
         return INSUFFICIENT_LIQUIDITY, 0.0, 0.0, 0.0
     return OK, amount, out, fee_paid
 
@@ -176,7 +176,7 @@ def quote_exact_out(pools, weights, row, side, amount_out):  # type: ignore[no-u
         return INSUFFICIENT_LIQUIDITY, 0.0, 0.0
     quantum = pools.quantum[pool]
     net = in_given_out(x, weights[pool, i], y, weights[pool, j], amount_out, quantum)
-    if not 0.0 < net <= MAX_IN_RATIO * x:
+    if not net > 0.0:  # the contract limits what comes in only where that is what is given
         return INSUFFICIENT_LIQUIDITY, 0.0, 0.0
     amount = round_up(net / (1.0 - pools.fee[pool]), quantum)
     return OK, amount, amount - net

@@ -6,7 +6,12 @@ python -m tests.conformance.error_table           # rewrites the table in docs/c
 import random
 from pathlib import Path
 
-from tests.conformance import aave_v3_sequences, uniswap_v2_sequences, uniswap_v3_sequences
+from tests.conformance import (
+    aave_v3_sequences,
+    balancer_sequences,
+    uniswap_v2_sequences,
+    uniswap_v3_sequences,
+)
 from tests.conformance.measure import Errors
 from tests.conformance.uniswap_v3 import SPACINGS
 
@@ -41,9 +46,15 @@ def aave_v3(errors, quantum):
         aave_v3_sequences.run_sequence(seed, digits, N, errors, fixed_point=fixed_point)
 
 
+def balancer(errors, quantum):
+    for seed in range(8):
+        balancer_sequences.run_sequence(seed, N, errors, quantum)
+
+
 MECHANISMS = {
     "constant product, Uniswap v2": uniswap_v2,
     "concentrated liquidity, Uniswap v3": uniswap_v3,
+    "weighted pool, Balancer v2": balancer,
     "lending market, Aave v3.0.2": aave_v3,
 }
 
@@ -51,10 +62,15 @@ MECHANISMS = {
 def lines_of(name, rounding, errors):
     """Return the rows of one mechanism: one summary, then one a quantity."""
     refused = sum(errors.reasons.values())
-    rows = [
-        f"\n**{name}, {rounding}**: {errors.n_done:,} operations and {refused:,} refusals for "
+    summary = (
+        f"**{name}, {rounding}**: {errors.n_done:,} operations and {refused:,} refusals for "
         f"{len(errors.reasons)} reasons; {errors.n_otherwise} decided otherwise, "
-        f"{errors.n_ended} sequences ended early.\n",
+        f"{errors.n_ended} sequences ended early."
+    )
+    rows = [
+        "",
+        summary,
+        "",
         "| quantity | compared | largest gap, units | largest gap, relative | left out | worst |",
         "|---|---|---|---|---|---|",
     ]

@@ -92,7 +92,7 @@ class Errors:
             if self.is_strict:
                 raise AssertionError((label, "only we refuse", str(error))) from None
             self.n_otherwise += 1
-            return None
+            raise EndError from None
 
     def _refuse(self, ours, reason, reasons, label, is_near):
         try:
@@ -105,3 +105,4 @@ class Errors:
             raise EndError
         assert not self.is_strict, (label, "the contract refuses", reason, "we say", outcome)
         self.n_otherwise += 1
+        raise EndError

@@ -8,7 +8,7 @@ from sim.check import check_mechanism
 from sim.errors import InputError
 from sim.orders import ADD, SWAP
 from sim.trial import Request, Trial, actors, small_plan
-from sim.world import VenuePlan
+from sim.plan import VenuePlan
 from tests.sim.amm.power_pool import (
     BROKEN,
     LOG_POOL,
