@@ -17,7 +17,6 @@ from sim.kernel import F8x2, I8x2, columnar, kernel, records
 from sim.ledger import balance_of
 from sim.lending.account import find_slot
 from sim.mempool import post
-from sim.venues import spendable
 
 N_PENDING = 32  # orders a liquidator may have under way, of each kind
 GROUP, EXCHANGE, DEPOSIT_TICKS, AUCTION, HOME = range(5)  # LiquidationFunds.desk
@@ -93,11 +92,15 @@ def free_entry(asked, lending, row, now):  # type: ignore[no-untyped-def]
 
 
 @kernel(inline=False)
-def count_purse(purse, funds, box, ledger, lending, first, chain, row, gas, now):  # type: ignore[no-untyped-def]
-    """Write what a liquidator can pay of each reserve's token beside its pending orders."""
+def count_purse(purse, funds, ledger, lending, first, row, native, kept, now):  # type: ignore[no-untyped-def]
+    """Write what a liquidator can pay of each reserve's token beside its pending orders.
+
+    `kept` of the native token is for gas and tips: an order that spends it twice is refused.
+    """
     for k in range(purse.shape[0]):
         token = lending.reserves[first + k].token
-        purse[k] = spendable(box, ledger, chain, funds.desk[0, GROUP], row, token, gas)
+        held = balance_of(ledger, funds.desk[0, GROUP], row, token)
+        purse[k] = max(held - kept * (token == native), 0.0)
     for k in range(row * N_PENDING, (row + 1) * N_PENDING):
         entry = funds.asked[k]
         if entry.amount > 0.0 and is_pending(lending, entry, now):

@@ -259,16 +259,21 @@ def redeem(hunters, lending, box, venues, row, now):  # type: ignore[no-untyped-
 def pursue(hunters, board, asked, lending, box, venues, row, candidate, first, money, clock):  # type: ignore[no-untyped-def]
     """Look closely at one candidate and post a liquidation if it pays; returns whether it did.
 
-    `money` is (USD of gas, USD per native token, most native tokens per gas it can tip).
+    `money` is (USD of gas, USD per native token, most native tokens per gas it can tip, and that
+    where it repays native tokens too).
     """
-    gas_usd, native_usd, most_tip = money
-    now = clock.now
+    gas_usd, native_usd, most_tip, least_tip = money
+    now, chain = clock.now, box.chains[clock.chain]
     weigh(lending, candidate, now)
     entry = free_entry(asked, lending, row, now)
     if candidate.most <= 0.0 or entry < 0:
         return False
     repaid, gain, pool, side = size_up(hunters, board, lending, venues, row, candidate, first)
     position, debt = candidate.position, candidate.debt
+    if hunters.is_flash[row] == 0 and lending.reserves[debt].token == chain.native:
+        most_tip = min(most_tip, least_tip)
+        if most_tip <= 0.0:
+            return False
     repaid, gain = leave_enough(lending, position, debt, candidate.collateral, repaid, gain, now)
     at, usd = debt - first, board.usd[debt - first]
     profit = gain * usd - gas_usd
@@ -283,7 +288,7 @@ def pursue(hunters, board, asked, lending, box, venues, row, candidate, first, m
     owed = board.cost[at] * repaid
     plan = (repaid, seized, pool, side, owed, hunters.terms[0, LEAST] / usd)
     order = compose(hunters, box, venues, row, candidate, board.source[at], plan, now)
-    bid(hunters, box.chains[clock.chain], order, row, profit, native_usd, most_tip, now)
+    bid(hunters, chain, order, row, profit, native_usd, most_tip, now)
     if post(box, order) < 0:
         return False
     expires = order.expires  # a bid policy may have changed it

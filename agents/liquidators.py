@@ -266,20 +266,21 @@ def react(binding, message):  # type: ignore[no-untyped-def]
             redeem(hunters, lending, box, venues, row, now)
         if not is_open:
             continue
+        fuel = balance_of(ledger, number[GROUP], row, chain.native)
+        kept = min(fuel, tank.first[row])
         if hunters.is_flash[row] == 0:
             board.cost[:] = 1.0
-            gas = hunters.gas[row]
-            count_purse(board.purse, funds, box, ledger, lending, first, clock.chain, row, gas, now)
+            count_purse(board.purse, funds, ledger, lending, first, row, chain.native, kept, now)
         else:
             borrow_purse(board, lending, hunters.terms[0, FLASH_FEE], venues.is_halted[lender])
         static = hunters.static_price[row]
         gas_usd = hunters.gas[row] * native_usd * (static if static > 0.0 else chain.base_fee)
         # several orders of one block share what it holds for gas
-        fuel = balance_of(ledger, number[GROUP], row, chain.native)
-        most_tip = fuel / (number[PER_BLOCK] * hunters.gas[row]) - chain.base_fee
+        share = number[PER_BLOCK] * hunters.gas[row]
+        most_tip = fuel / share - chain.base_fee
         if most_tip <= 0.0:
             continue
-        money = (gas_usd, native_usd, most_tip)
+        money = (gas_usd, native_usd, most_tip, kept / share - chain.base_fee)
         posted, look_id = 0, clock.height * n + row + 1
         for _ in range(_TRIES):
             if posted == number[PER_BLOCK] or free_entry(asked, lending, row, now) < 0:

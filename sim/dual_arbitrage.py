@@ -48,7 +48,10 @@ _LINEAR: Any = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_toleran
 class Market(Protocol):
     """A pool as arbitrage sees it."""
 
-    tokens: tuple[int, ...]
+    @property
+    def tokens(self) -> tuple[int, ...]:
+        """The tokens of the pool, as places in the list of values."""
+        ...
 
     def best_trade(self, prices: np.ndarray) -> np.ndarray:
         """Return what the pool gives, negative: gets, in the trade worth most at these prices.

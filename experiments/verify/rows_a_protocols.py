@@ -9,7 +9,7 @@ import numpy as np
 from experiments.verify.rows import Finding, Registry, Seeds, near
 from sim.amm.stableswap_facade import StableSwapPool
 from sim.amm.weighted_facade import WeightedPool
-from sim.dual_arbitrage import ConstantSumMarket, WeightedMarket, best_arbitrage
+from sim.dual_arbitrage import ConstantSumMarket, Market, WeightedMarket, best_arbitrage
 from sim.lending.isolated_facade import IsolatedMarket
 from sim.llamma.bands import as_debt, band_price
 from sim.llamma.facade import LlammaMarket
@@ -51,7 +51,7 @@ def weighted_loss_of_a_day(normals: np.ndarray) -> float:
     cost=3.0,
 )
 def _weighted(seeds: tuple[int, ...]) -> list[Finding]:
-    """The sum of squared normals, whose mean is known, takes the noise of the path out."""
+    """Take the noise of the path out by the sum of squared normals, whose mean is known."""
     normals = np.concatenate(
         [np.random.default_rng(seed).standard_normal((_PATHS, _STEPS)) for seed in seeds]
     )
@@ -62,9 +62,7 @@ def _weighted(seeds: tuple[int, ...]) -> list[Finding]:
     error = float(adjusted.std(ddof=2)) / math.sqrt(len(adjusted))
     expected = 1e4 * _SIGMA**2 * _WEIGHT * (1.0 - _WEIGHT) / 2.0
     value = float(adjusted.mean())
-    return [
-        near("loss a day at 5 %", value, expected, 0.005, standard_error=error, unit="bp/day")
-    ]
+    return [near("loss a day at 5 %", value, expected, 0.005, standard_error=error, unit="bp/day")]
 
 
 def _product(a: int, b: int, reserve_a: float, reserve_b: float) -> WeightedMarket:
@@ -74,7 +72,7 @@ def _product(a: int, b: int, reserve_a: float, reserve_b: float) -> WeightedMark
 
 @ROWS.row("A12", "arbitrage over five pools and four tokens", "Angeris et al. 2022")
 def _dual(_: tuple[int, ...]) -> list[Finding]:
-    markets = (
+    markets: tuple[Market, ...] = (
         WeightedMarket((0, 1, 2, 3), np.full(4, 4.0), np.array([0.4, 0.3, 0.2, 0.1]), 0.002),
         _product(0, 1, 10.0, 1.0),
         _product(1, 2, 1.0, 5.0),

@@ -568,6 +568,25 @@ def test_the_short_side_of_the_book_is_liquidated_too():
     world.check()
 
 
+def test_who_repays_the_native_token_keeps_what_it_bids():
+    # Of 3.75 ETH that may be repaid 2 are held, in the wallet that the bid comes out of.
+    world = world_with(
+        ("USD", 20_000.0, "ETH", 7.5),
+        steps={0: 2_200.0},
+        exit=HOLDING,
+        inventory_usd=4_400.0,
+        inventory_tokens=["ETH"],
+        tip_share=0.5,
+        gas_usd=220.0,
+    )
+    set_price(world, 2_200.0)
+    done = liquidations(world, run(world, 120))
+    assert done["status"].tolist() == [OK] * len(done)
+    assert done["amount_in"][0] == pytest.approx(2.0)
+    assert done["gas_paid"][0] > 0.0
+    world.check()
+
+
 # --- bad debt ------------------------------------------------------------------------------------
 
 

@@ -7,8 +7,8 @@ from sim.amm.weighted_facade import WeightedPool
 from sim.check import check_mechanism
 from sim.errors import InputError
 from sim.orders import ADD, SWAP
-from sim.trial import Request, Trial, actors, small_plan
 from sim.plan import VenuePlan
+from sim.trial import Request, Trial, actors, small_plan
 from tests.sim.amm.power_pool import (
     BROKEN,
     LOG_POOL,
