@@ -211,9 +211,7 @@ def test_pools_of_a_world_are_asked_by_their_quotes():
     values[world.token("home", "ETH")] = 2_000.0
     markets = [VenueMarket(world, k) for k in range(len(plans))]
     found = best_arbitrage(markets, values)
-    plain = WeightedMarket(
-        markets[0].tokens, np.array([250.0, 500_000.0]), HALVES, 0.003
-    )
+    plain = WeightedMarket(markets[0].tokens, np.array([250.0, 500_000.0]), HALVES, 0.003)
     assert markets[0].best_trade(np.array([2_100.0, 1.0])) == pytest.approx(
         plain.best_trade(np.array([2_100.0, 1.0])), rel=1e-9
     )

@@ -36,8 +36,10 @@ class IntegerStableSwap:
                 power = power * d // x
             power //= n**n
             before = d
-            d = (ann * total // A_PRECISION + power * n) * d // (
-                (ann - A_PRECISION) * d // A_PRECISION + (n + 1) * power
+            d = (
+                (ann * total // A_PRECISION + power * n)
+                * d
+                // ((ann - A_PRECISION) * d // A_PRECISION + (n + 1) * power)
             )
             if abs(d - before) <= 1:
                 return d

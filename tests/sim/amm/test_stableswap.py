@@ -64,7 +64,9 @@ class Pair:
         shares = int(exact.supply * part)
         if verb == 0:
             paid = int(exact.balances[i] * part)
-            return (exact.exchange(i, j, paid), ours.swap_exact_in(i, j, float(paid))) if paid else ()
+            return (
+                (exact.exchange(i, j, paid), ours.swap_exact_in(i, j, float(paid))) if paid else ()
+            )
         if verb == 1 and sum(amounts):
             return exact.add_liquidity(amounts), ours.add([float(a) for a in amounts])
         if verb == 2 and sum(amounts):
@@ -225,9 +227,7 @@ def test_what_the_pool_does_not_hold_is_refused():
 @pytest.fixture
 def trial():
     """ETH, USD and GAS at their prices: a million in all, and the pair USD-GAS."""
-    basket = config_of(
-        "stableswap", **BASKET, amplification=200.0, rates=[2_000.0, 1.0, 1_000.0]
-    )
+    basket = config_of("stableswap", **BASKET, amplification=200.0, rates=[2_000.0, 1.0, 1_000.0])
     pair = PoolPair(kind="stableswap", chain=HOME, pool="basket", tokens=["USD", "GAS"])
     return Trial(small_plan((venue("basket", basket), venue("basket:USD-GAS", pair)), (actors(),)))
 
