@@ -84,9 +84,11 @@ class Pair:
             self.errors.compare("reserve", ours, exact, unit, unseen=slack)
         unit = max(1.0, self.supply / min(self.reserves))
         share = sum(s / r for s, r in zip(self.slack, self.reserves, strict=True))
-        self.errors.compare(
-            "shares", self.ours.supply, self.supply, unit, unseen=share * self.supply
-        )
+        unseen = share * self.supply  # of roots and shares alike
+        self.errors.compare("shares", self.ours.supply, self.supply, unit, unseen=unseen)
+        protocol = self.contract.protocol_shares()
+        ours = self.ours.protocol_shares
+        self.errors.compare("shares of the protocol", ours, protocol, unit, unseen=unseen)
 
     def run(self, n):
         """Run `n` random operations."""

@@ -417,3 +417,33 @@ def test_kept_fees_leave_the_protocol_nothing_to_share():
             kind="constant_product", chain="home", tokens=["ETH", "USD"], value_usd=1.0,
             fees_compound=False, protocol_fee=True,
         )  # fmt: skip
+
+
+# --- whole units ---------------------------------------------------------------------------------
+
+
+def test_whole_units_by_hand():
+    pool = ConstantProductPool(10_000.0, 10_000.0, 0.003, quantum=1.0)
+    assert pool.swap_exact_in(0, 100.0) == 98.0  # 10000 x 99.7 / 10099.7 = 98.71 …, rounded down
+    assert pool.reserves == (10_100.0, 9_902.0)
+    assert pool.swap_exact_out(0, 100.0) == 100.0  # 9902 x 100 / (10000 x 0.997) = 99.3 …, up
+    assert pool.reserves == (10_000.0, 10_002.0)
+    assert pool.mint(100.0, 100.0) == 99.0  # 99 x 10002 / 10000 = 100.0 …: 99.98 of token 0 pay
+
+
+def test_whole_units_refuse_what_rounds_to_nothing():
+    pool = ConstantProductPool(10_000.0, 100.0, 0.003, quantum=1.0)
+    with pytest.raises(RefusedError, match="nothing comes out"):
+        pool.swap_exact_in(0, 50.0)
+    with pytest.raises(RefusedError, match="too small for a share"):
+        pool.mint(1.0, 1.0)
+    with pytest.raises(RefusedError, match="too few"):
+        pool.burn(1.0)
+    with pytest.raises(RefusedError, match="below 2.112"):
+        pool.swap_exact_in(0, 2.0**112)
+    assert pool.reserves == (10_000.0, 100.0)
+
+
+def test_a_quantum_is_positive():
+    with pytest.raises(InputError, match="quantum"):
+        ConstantProductPool(1.0, 1.0, 0.003, quantum=0.0)

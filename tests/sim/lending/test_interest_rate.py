@@ -7,7 +7,13 @@ import pytest
 
 from sim.lending.config import ReserveConfig
 from sim.lending.facade import LendingMarket
-from sim.lending.interest_rate import compound_growth, kinked_rate, linear_growth, supplier_rate
+from sim.lending.interest_rate import (
+    compound_growth,
+    compound_growth_in_ray,
+    kinked_rate,
+    linear_growth,
+    supplier_rate,
+)
 from sim.units import DAY, YEAR
 
 CURVE = (0.0, 0.055, 0.60, 0.90)
@@ -58,3 +64,14 @@ def test_growth_falls_short_of_compounding_by_the_next_term_of_the_series(rate, 
 
 def test_supply_grows_linearly():
     assert linear_growth(0.10, YEAR / 4) == pytest.approx(1.025, rel=1e-15)
+
+
+@pytest.mark.parametrize("rate", [10**25, 4 * 10**25, 5 * 10**26])
+@pytest.mark.parametrize("seconds", [1, 86_400, 2_740_383, 31_536_000])
+def test_growth_in_ray_keeps_the_contract_digits(rate, seconds):
+    ray, year, n = 10**27, 31_536_000, seconds
+    square = (rate * rate + ray // 2) // ray // year**2
+    cube = (square * rate + ray // 2) // ray // year
+    exact = ray + rate * n // year + n * (n - 1) * square // 2 + n * (n - 1) * (n - 2) * cube // 6
+    grown = compound_growth_in_ray(rate / ray, float(n))
+    assert grown == pytest.approx(exact / ray, rel=1e-14)
