@@ -1,6 +1,6 @@
 """Bad debt of 20,000 runs: `python -m tests.experiments.studies.bad_debt_of_runs FOLDER`.
 
-Sweeps a small lending market whose collateral may gap, some 30 minutes of one core, and writes
+Sweeps a small lending market whose collateral may gap, some 20 minutes of a core, and writes
 `bad_debt_of_runs.csv` beside this file: the number of runs without bad debt, and the share of debt
 that went bad in every other one. Nine runs in ten end without; the rest spread over orders of
 magnitude, as liquidators who keep up with a price that diffuses do not with one that jumps. Stopped
