@@ -43,6 +43,7 @@ def providers_of(world: World, pool: str) -> list[PopulationSite]:
         site
         for site in world.population_sites
         if isinstance(own := world.states[site.name], tuple)
+        and len(own) > 0
         and isinstance(own[0], ProviderState)
         and own[0].number[VENUE] == venue
     ]

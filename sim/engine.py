@@ -45,6 +45,7 @@ UNPAID = int(Status.UNPAID)
 HALTED = int(Status.HALTED)
 LEG_FAILED = int(Status.LEG_FAILED)
 FAULT = int(Status.FAULT)
+NOT_ALLOWED = int(Status.NOT_ALLOWED)
 
 DONE, FLUSH, CALL_PYTHON, FAULTED, PAUSE = range(5)  # why `advance` returned
 LEAST_GAS = 21_000  # gas of the cheapest transaction
@@ -119,16 +120,18 @@ def quote_legs(box, tables, ledger, venues, head, now):  # type: ignore[no-untyp
     """Ask every leg of a composite order, in order, what it would do; OK or the first refusal.
 
     Legs touch pairwise different venues, so that asking them one by one says what executing them
-    one by one does. A chained leg spends what the leg before it gives; a flash leg is paid from
-    what the order borrows before it.
+    one by one does. A chained leg spends what the leg before it gives, which must be its token; a
+    flash leg is paid from what the order borrows before it.
     """
-    slot, given = head.slot, 0.0
+    slot, given, token = head.slot, 0.0, -1
     while slot >= 0:
         order = box.orders[slot]
         order.time = now
         if venues.is_halted[order.venue] != 0 or tables.quote[order.verb] == 0:
             return HALTED
         if order.flag_bits & CHAINED:
+            if order.token_in != token:
+                return NOT_ALLOWED
             order.amount = given
         status = invoke(
             tables.quote[order.verb],
@@ -140,7 +143,7 @@ def quote_legs(box, tables, ledger, venues, head, now):  # type: ignore[no-untyp
             status = can_pay(ledger, order.group, order.row, order.token_in, needed)
         if status != OK:
             return status
-        given = order.amount_out
+        given, token = order.amount_out, order.token_out
         slot = order.next_leg
     return OK
 

@@ -17,10 +17,7 @@ from sim.venues import Venues, draft_swap
 from sim.world import World
 
 HANDS = "hands"  # a population that never acts by itself: the tests act for it
-_HAND = (
-    "{kind: noise_traders, chain: mainnet, count: 64, swaps_per_day: 0, median_usd: 1000, "
-    "size_log_sd: 0}"
-)
+_HAND = "{kind: accounts, chain: mainnet, count: 64, holds: {ETH: 10.05, USD: 20000}}"
 BENCH = (
     "horizon=1d",
     "price_step_seconds=12",

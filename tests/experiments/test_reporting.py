@@ -40,7 +40,7 @@ def quick(monkeypatch):
     page = '<!DOCTYPE html>\n<html>\n<meta name="generator" content="Undertow report">\n{}'
     made = []
 
-    def make(place, repeat):
+    def make(place, repeat, calm=None):
         made.append(place)
         return page.format(len(made))
 

@@ -13,7 +13,7 @@ import pytest
 from numba import njit, types
 
 import sim.kernel
-from sim.compiler import EntryCompiler
+from sim.compiler import EntryCompiler, KernelCompiler
 from sim.engine import advance
 from sim.kernel import (
     F8,
@@ -21,6 +21,7 @@ from sim.kernel import (
     JIT,
     F8x2,
     I8x2,
+    Kernel,
     StateType,
     bind,
     blank,
@@ -149,17 +150,25 @@ def test_an_array_of_another_kind_is_refused_by_name(field, array):
 # --- one version ---------------------------------------------------------------------------------
 
 
-@kernel
+def uncached(function):
+    """Make a kernel that is compiled anew, whatever an earlier run left in the cache."""
+    if not JIT:
+        return function
+    options = {"error_model": "numpy", "forceinline": False, "nogil": True, "cache": False}
+    return Kernel(function, options, KernelCompiler)
+
+
+@uncached
 def _twice(x):
     return 2 * x
 
 
-@kernel
+@uncached
 def _use_integers(n):
     return _twice(n) + _twice(3) + _twice(np.int32(n))
 
 
-@kernel
+@uncached
 def _use_all(n, x):
     return _twice(n) + _twice(x)
 

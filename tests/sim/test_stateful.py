@@ -6,6 +6,7 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from experiments.kinds import mechanisms
+from sim.amm.token_pool import PoolPair
 from sim.check import joint_swaps, random_order, send_and_judge
 from sim.plan import VenuePlan
 from sim.status import Status
@@ -21,7 +22,9 @@ def every_venue():
     made = list(feeds())
     for kind, example in MECHANISMS.items():
         mechanism = mechanisms()[kind]
-        for k, config in enumerate(example["configs"]):
+        for k, given in enumerate(example["configs"]):
+            is_pair = isinstance(given, PoolPair)
+            config = given.model_copy(update={"pool": f"{kind}-0"}) if is_pair else given
             nodes = tuple(mechanism.nodes(config))
             made.append(VenuePlan(f"{kind}-{k}", mechanism, config.chain, nodes, config))
     return tuple(made)

@@ -264,7 +264,7 @@ def test_holders_are_those_who_hold():
 def test_a_population_shows_its_columns():
     world = bench()
     columns = world.columns_of(world.population_sites[0])
-    assert {"size_usd", "slippage", "n_trades", "ETH", "USD"} <= set(columns)
+    assert {"ETH", "USD", "LP-eth-usd"} <= set(columns)
     assert columns["USD"].tolist() == [20_000.0] * 64
     world.endow(world.group(HANDS), 0, world.token("mainnet", "USD"), 1.0)
     assert columns["USD"][0] == 20_001.0  # a view, not a copy
