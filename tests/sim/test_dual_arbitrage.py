@@ -181,7 +181,8 @@ def test_a_small_network_by_the_independent_solver():
     markets, values = network(3, n_tokens=3, n_pools=5)
     found = best_arbitrage(markets, values)
     assert found.value > 0.1
-    assert primal(markets, values) == pytest.approx(found.value, rel=1e-3)
+    independent = primal(markets, values)  # it stops up to 0.2 % short of the top
+    assert found.value * (1.0 - 5e-3) <= independent <= found.bound * (1.0 + 1e-6)
 
 
 def test_what_is_found_can_be_traded():

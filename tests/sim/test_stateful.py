@@ -12,7 +12,7 @@ from sim.plan import VenuePlan
 from sim.status import Status
 from sim.trial import Trial, actors, small_plan
 from sim.units import ticks
-from tests.examples import MECHANISMS, feeds, open_books, open_vaults
+from tests.examples import MECHANISMS, feeds, open_bands, open_books, open_vaults
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -31,9 +31,10 @@ def every_venue():
 
 
 def open_everything(world, site):
-    """Open lending positions and vaults."""
+    """Open lending positions, vaults and loans in bands."""
     open_books(world, site)
     open_vaults(world, site)
+    open_bands(world, site)
 
 
 class Everything(RuleBasedStateMachine):
