@@ -83,6 +83,12 @@ def next_chain(chains):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def is_swap(venues, order):  # type: ignore[no-untyped-def]
+    """Return whether an order is the swap of a pool: its tokens are known before it is executed."""
+    return order.verb == venues.first_verb[order.venue] and venues.token0[order.venue] >= 0
+
+
+@kernel
 def book_swap(venues, prices, order):  # type: ignore[no-untyped-def]
     """Add a swap to its pool's volume, fees and loss versus rebalancing, USD.
 
@@ -91,8 +97,7 @@ def book_swap(venues, prices, order):  # type: ignore[no-untyped-def]
     """
     venue = order.venue
     if (
-        order.verb != venues.first_verb[venue]
-        or venues.token0[venue] < 0
+        not is_swap(venues, order)
         or prices.is_listed[order.token_in] == 0
         or prices.is_listed[order.token_out] == 0
     ):
@@ -120,8 +125,8 @@ def quote_legs(box, tables, ledger, venues, head, now):  # type: ignore[no-untyp
     """Ask every leg of a composite order, in order, what it would do; OK or the first refusal.
 
     Legs touch pairwise different venues, so that asking them one by one says what executing them
-    one by one does. A chained leg spends what the leg before it gives, which must be its token; a
-    flash leg is paid from what the order borrows before it.
+    one by one does. A chained leg spends what the leg before it gives: of two swaps, the second has
+    to sell what the first buys. A flash leg is paid from what the order borrows before it.
     """
     slot, given, token = head.slot, 0.0, -1
     while slot >= 0:
@@ -130,7 +135,7 @@ def quote_legs(box, tables, ledger, venues, head, now):  # type: ignore[no-untyp
         if venues.is_halted[order.venue] != 0 or tables.quote[order.verb] == 0:
             return HALTED
         if order.flag_bits & CHAINED:
-            if order.token_in != token:
+            if token >= 0 and is_swap(venues, order) and order.token_in != token:
                 return NOT_ALLOWED
             order.amount = given
         status = invoke(
@@ -143,7 +148,7 @@ def quote_legs(box, tables, ledger, venues, head, now):  # type: ignore[no-untyp
             status = can_pay(ledger, order.group, order.row, order.token_in, needed)
         if status != OK:
             return status
-        given, token = order.amount_out, order.token_out
+        given, token = order.amount_out, order.token_out if is_swap(venues, order) else -1
         slot = order.next_leg
     return OK
 

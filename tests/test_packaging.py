@@ -166,7 +166,8 @@ def test_the_readme_gives_the_two_commands():
     lines = [line.strip() for line in (ROOT / "README.md").read_text("utf-8").splitlines()]
     job = "python -m venv .venv && . .venv/bin/activate && pip install -c constraints.txt -e . "
     tests = (
-        "python -m pip install -c constraints.txt -e '.[conformance,dashboard,test]' && pytest -n 2"
+        "python -m pip install -c constraints.txt -e '.[conformance,dashboard,test]' "
+        "&& pytest -n 2 --dist loadfile"
     )
     assert [line for line in lines if line.startswith(job)] == [job + "&& undertow run"]
     assert [line for line in lines if line.startswith("python -m pip install ")] == [tests]

@@ -44,7 +44,9 @@ def test_every_command_is_listed():
 def test_options_it_names_exist():
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     parameters = [parameter for one in commands.values() for parameter in one.params]
-    known = {option for parameter in parameters for option in parameter.opts}
+    known = {option for parameter in parameters for option in parameter.opts} | {
+        "--dist"
+    }  # pytest's
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", TEXT)) <= known
 
 
